@@ -1,0 +1,171 @@
+"""The nouns that every room shares: one sample, NumPy only, no batch axis.
+
+Time is in seconds on one monotonic control clock. `height`, `width` are pixels, `state` and
+`action` are an embodiment's own axes in the order of its `ActionSpace`, `horizon` counts control ticks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from beartype import beartype
+from jaxtyping import Float, Float32, jaxtyped
+
+Seconds = float
+
+
+class TaktError(Exception):
+    """Base of every error that a user can mend; the message says what was expected, what came, what to do."""
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a body sensed at one control tick.
+
+    `images[name]` is (height, width, 3) uint8 RGB, captured at `image_stamps[name]` <= `stamp`.
+    """
+
+    stamp: Seconds
+    images: Mapping[str, np.ndarray]
+    image_stamps: Mapping[str, Seconds]
+    state: Float32[np.ndarray, " state"]
+    instruction: str
+    touch: Float32[np.ndarray, " touch"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every image: beartype samples a mapping, so a bad second camera would pass."""
+        for name, image in self.images.items():
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise TaktError(
+                    f"image {name!r}: expected (height, width, 3) uint8, got {image.shape} {image.dtype}"
+                )
+        if set(self.images) != set(self.image_stamps):
+            raise TaktError(
+                f"image_stamps must name the cameras {sorted(self.images)}, got {sorted(self.image_stamps)}"
+            )
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSpace:
+    """Ordered action dimensions of a body: absolute targets with units and bounds."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    low: Float32[np.ndarray, " action"]
+    high: Float32[np.ndarray, " action"]
+
+    def __post_init__(self) -> None:
+        """Every axis has a name, a unit and both bounds."""
+        if not len(self.names) == len(self.units) == len(self.low) == len(self.high):
+            raise TaktError(
+                f"action space: {len(self.names)} names, {len(self.units)} units, "
+                f"{len(self.low)} lower and {len(self.high)} upper bounds must agree"
+            )
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionChunk:
+    """A plan: `actions[i]` is due at `stamp + i * dt`, in the body's own absolute units."""
+
+    stamp: Seconds
+    dt: Seconds
+    actions: Float[np.ndarray, "horizon action"]
+
+    def index_at(self, now: Seconds) -> int:
+        """Index of the action due at `now`; outside [0, horizon) nothing is due."""
+        return int(np.floor((now - self.stamp) / self.dt + 1e-6))
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One aligned attempt. `images[camera]` is (tick, height, width, 3) uint8; stamps count from its start.
+
+    `extras` holds further float32 per-tick columns (tick, n) by name, such as simulator annotations.
+    """
+
+    embodiment: str
+    instruction: str
+    rate_hz: float
+    stamps: Float[np.ndarray, " tick"]
+    images: Mapping[str, np.ndarray]
+    image_stamps: Mapping[str, np.ndarray]
+    state: Float32[np.ndarray, "tick state"]
+    actions: Float32[np.ndarray, "tick action"]
+    touch: Float32[np.ndarray, "tick touch"] | None = None
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Every stream has one row per tick."""
+        ticks = len(self.stamps)
+        streams = {**self.images, **self.image_stamps, **self.extras, "state": self.state, "actions": self.actions}
+        for name, rows in streams.items():
+            if len(rows) != ticks:
+                raise TaktError(f"episode stream {name!r}: expected {ticks} rows, got {len(rows)}")
+
+
+class Policy(Protocol):
+    """Anything that turns an observation into a plan."""
+
+    def reset(self, seed: int) -> None:
+        """Forget the last episode; `seed` fixes every later random draw."""
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        """Plan from `observation.stamp`. `committed` is what will be executed from that stamp on, whatever comes."""
+        ...
+
+
+class Embodiment(Protocol):
+    """A body, real, simulated or fake."""
+
+    @property
+    def spec(self) -> "EmbodimentSpec":
+        """Its fixed facts."""
+        ...
+
+    def observe(self) -> Observation:
+        """Sense now; never moves the body."""
+        ...
+
+    def act(self, action: Float32[np.ndarray, " action"]) -> None:
+        """Track `action` (absolute targets) for one control tick."""
+
+    def stop(self) -> None:
+        """Hold still, safely. Idempotent; every failure path ends here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSpec:
+    """One camera as the policy sees it. `view` is its title in the released prompt ("Ego View")."""
+
+    name: str
+    view: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbodimentSpec:
+    """Fixed facts of a body.
+
+    `slots[k]` is the column of the policy's 32-wide action and state vectors that holds body axis k
+    (bimanual layout: reference xr0-model.md section 5). `relative[k]` says whether the policy
+    predicts axis k relative to the measured state at the chunk's stamp.
+    """
+
+    name: str
+    rate_hz: float
+    cameras: tuple[CameraSpec, ...]
+    action_space: ActionSpace
+    slots: tuple[int, ...]
+    relative: tuple[bool, ...]
+    instruction: str
+
+    @property
+    def dt(self) -> Seconds:
+        """Length of one control tick."""
+        return 1.0 / self.rate_hz
