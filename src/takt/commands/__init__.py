@@ -1,0 +1,9 @@
+"""Commands by name: `takt NAME` runs `main(argv)` of the module takt.commands.NAME."""
+
+COMMANDS: dict[str, str] = {
+    "doctor": "what works on this machine, and how to mend the rest",
+    "record": "write demonstrations of a scripted expert as a dataset",
+    "data": "inspect a dataset",
+    "train": "train a policy by the name of its recipe",
+    "shift": "run a shift of the station and write its report",
+}

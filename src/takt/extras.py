@@ -1,0 +1,35 @@
+"""Optional dependencies by extra, and the error that names the one to install."""
+
+from importlib.util import find_spec
+
+from takt.types import TaktError
+
+# Import names of what each extra of the distribution brings.
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "train": ("torch", "transformers", "safetensors"),
+    "sim": ("mujoco",),
+    "data": ("pyarrow", "av", "PIL"),
+}
+
+
+def missing_modules(extra: str) -> list[str]:
+    """Modules of `extra` that cannot be found; nothing is imported."""
+    return [module for module in EXTRAS[extra] if find_spec(module) is None]
+
+
+def require_extra(extra: str, feature: str) -> None:
+    """Raise unless every module of `extra` is installed.
+
+    Args:
+        extra: A key of `EXTRAS`.
+        feature: What needs it, as the user would say it ("takt shift").
+
+    Raises:
+        TaktError: Names the missing modules and the command that installs them.
+    """
+    missing = missing_modules(extra)
+    if missing:
+        raise TaktError(
+            f"{feature} needs {', '.join(missing)}, not installed here; "
+            f"run: pip install 'takt-vla[{extra}]'"
+        )
