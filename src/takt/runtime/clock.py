@@ -1,0 +1,63 @@
+"""Two clocks, one code path: control time advances by exactly one tick per executed action."""
+
+import time
+from typing import Protocol
+
+from takt.types import Seconds
+
+
+class Clock(Protocol):
+    """Control time in seconds: the start plus the executed ticks, so that nothing drifts."""
+
+    def now(self) -> Seconds:
+        """Control time of the tick that is being executed."""
+        ...
+
+    def tick(self) -> None:
+        """End this tick; returns when the next one begins."""
+
+
+class VirtualClock:
+    """Steps a simulation as fast as it goes; `now` is `start + n * dt`."""
+
+    def __init__(self, dt: Seconds, start: Seconds = 0.0) -> None:
+        """Begin at tick zero."""
+        self._dt, self._start, self._ticks = dt, start, 0
+
+    def now(self) -> Seconds:
+        """Control time; a multiple of dt, never a running sum."""
+        return self._start + self._ticks * self._dt
+
+    def tick(self) -> None:
+        """Advance one tick at once."""
+        self._ticks += 1
+
+
+class WallClock:
+    """Paces a body on absolute monotonic deadlines.
+
+    An overrun never causes a burst: whole missed periods are skipped (and counted in `missed`) so
+    that the phase stays, and control time still counts executed ticks only.
+    """
+
+    def __init__(self, dt: Seconds, start: Seconds = 0.0) -> None:
+        """The first tick begins now."""
+        self._dt, self._start, self._ticks = dt, start, 0
+        self._deadline_index = 0
+        self._origin = time.monotonic()
+        self.missed = 0
+
+    def now(self) -> Seconds:
+        """Control time of this tick."""
+        return self._start + self._ticks * self._dt
+
+    def tick(self) -> None:
+        """Sleep until the next absolute deadline."""
+        self._ticks += 1
+        self._deadline_index += 1
+        late = time.monotonic() - (self._origin + self._deadline_index * self._dt)
+        if late >= 0:
+            skipped = int(late / self._dt) + 1
+            self._deadline_index += skipped
+            self.missed += skipped
+        time.sleep(max(0.0, self._origin + self._deadline_index * self._dt - time.monotonic()))

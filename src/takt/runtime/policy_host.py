@@ -1,0 +1,73 @@
+"""The child side of `PolicyProcess`: build the policy, answer until the pipe closes."""
+
+import importlib
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from takt.runtime.inference import Inference
+from takt.runtime.wire import POLICY_CODEC, Done, Failed, Infer, Load, Reply, Request, Reset
+from takt.types import Policy, TaktError
+
+
+def resolve(factory: str) -> Callable[..., Policy]:
+    """The function behind "module:function"."""
+    module, _, function = factory.partition(":")
+    if not function:
+        raise TaktError(f"policy factory: expected 'module:function', got {factory!r}")
+    return getattr(importlib.import_module(module), function)
+
+
+class PolicyHost:
+    """Holds the policy and answers one request with one reply."""
+
+    def __init__(self) -> None:
+        """No policy yet."""
+        self._policy: Policy | None = None
+
+    def answer(self, request: Request) -> Reply:
+        """Do what is asked; an exception becomes a `Failed`."""
+        try:
+            return self._answer(request)
+        except TaktError as error:
+            return Failed(error=type(error).__name__, text=str(error))
+        except Exception as error:  # everything else must reach the parent with its traceback
+            return Failed(error=type(error).__name__, text=traceback.format_exc(limit=-4))
+
+    def _answer(self, request: Request) -> Reply:
+        match request:
+            case Load(factory=factory, kwargs=kwargs):
+                self._policy = resolve(factory)(**kwargs)
+                return Done()
+            case Reset(seed=seed):
+                self._loaded().reset(seed)
+                return Done()
+            case Infer(observation=observation, committed=committed):
+                began = time.perf_counter()
+                chunk = self._loaded().infer(observation, committed)
+                return Inference(chunk=chunk, compute_s=time.perf_counter() - began)
+
+    def _loaded(self) -> Policy:
+        if self._policy is None:
+            raise TaktError("expected Load before any other request")
+        return self._policy
+
+
+def main() -> None:
+    """Serve the pipe whose file descriptor is `argv[1]`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent
+    host = PolicyHost()
+    with Connection(int(sys.argv[1])) as pipe:
+        while True:
+            try:
+                request = POLICY_CODEC.decode(pipe.recv_bytes())
+                pipe.send_bytes(POLICY_CODEC.encode(host.answer(request)))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                return  # the parent is gone
+
+
+if __name__ == "__main__":
+    main()

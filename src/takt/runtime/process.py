@@ -1,0 +1,130 @@
+"""A policy in its own process: no shared GIL, lock or garbage collector with the control loop."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from types import TracebackType
+from typing import Any, Self
+
+from takt.runtime.inference import Inference, PolicyError
+from takt.runtime.wire import POLICY_CODEC, Done, Failed, Infer, Load, Reply, Request, Reset
+from takt.types import ActionChunk, Observation, Seconds
+
+LOAD_TIMEOUT_S = 300.0  # importing torch and reading a large checkpoint from a cold disk
+ANSWER_TIMEOUT_S = 120.0
+CLOSE_TIMEOUT_S = 5.0
+
+
+class PolicyDiedError(PolicyError):
+    """The policy process ended or fell silent."""
+
+
+class PolicyProcess:
+    """A `PolicyWorker` that builds and runs its policy in a fresh interpreter.
+
+    The child is started with `python -m`, so nothing of the parent's state is copied or pickled.
+    """
+
+    def __init__(self, factory: str, kwargs: Mapping[str, Any], *, threads: int = 1) -> None:
+        """Start loading; returns at once. `factory` is "module:function", `kwargs` JSON-able."""
+        self._pending = 0
+        self._stderr = tempfile.TemporaryFile()
+        self._pipe, child_end = Pipe()
+        with child_end:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "takt.runtime.policy_host", str(child_end.fileno())],
+                pass_fds=[child_end.fileno()],
+                env=_child_environment(threads),
+                stdin=subprocess.DEVNULL,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                start_new_session=True,  # a Ctrl-C in the terminal reaches the parent only
+            )
+        self._send(Load(factory=factory, kwargs=dict(kwargs)))
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def reset(self, seed: int) -> None:
+        """Drop what is in flight and begin a new episode; waits for the policy to be loaded."""
+        while self._pending:
+            self._receive(LOAD_TIMEOUT_S)
+        self._send(Reset(seed=seed))
+        self._receive(ANSWER_TIMEOUT_S)
+
+    def submit(self, observation: Observation, committed: ActionChunk | None) -> None:
+        """Start an inference."""
+        self._send(Infer(observation=observation, committed=committed))
+
+    def ready(self) -> bool:
+        """Whether the answer, or the news of a death, is here."""
+        return self._pipe.poll(0)
+
+    def result(self) -> Inference:
+        """Wait for the plan of the last `submit`."""
+        reply = self._receive(ANSWER_TIMEOUT_S)
+        if not isinstance(reply, Inference):
+            raise PolicyError(f"expected a plan, got {type(reply).__name__}; submit() comes first")
+        return reply
+
+    def close(self) -> None:
+        """End the child: first by closing its pipe, then by force. Idempotent."""
+        self._pipe.close()
+        try:
+            self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stderr.close()
+
+    def _send(self, request: Request) -> None:
+        try:
+            self._pipe.send_bytes(POLICY_CODEC.encode(request))
+        except OSError as error:
+            raise self._death() from error
+        self._pending += 1
+
+    def _receive(self, timeout_s: Seconds) -> Done | Inference:
+        try:
+            if not self._pipe.poll(timeout_s):
+                raise PolicyDiedError(
+                    f"expected an answer from the policy within {timeout_s:.0f} s, got none; "
+                    "is the machine overloaded or the model too large for it?"
+                )
+            reply: Reply = POLICY_CODEC.decode(self._pipe.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise self._death() from error
+        self._pending -= 1
+        if isinstance(reply, Failed):
+            raise PolicyError(f"the policy failed with {reply.error}: {reply.text}")
+        return reply
+
+    def _death(self) -> PolicyDiedError:
+        try:
+            status = self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            status = None
+        self._stderr.seek(0)
+        said = self._stderr.read()[-2000:].decode(errors="replace").strip()
+        return PolicyDiedError(
+            f"the policy process ended (exit status {status}); its last words: {said or 'none'}"
+        )
+
+
+def _child_environment(threads: int) -> dict[str, str]:
+    """Our environment and import path, with the number of compute threads."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "OMP_NUM_THREADS": str(threads),
+    }
