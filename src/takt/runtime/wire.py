@@ -93,7 +93,9 @@ class Codec:
             return value.item()
         if is_dataclass(value):
             name = type(value).__name__
-            return {_TYPE: name} | {f.name: self._plain(getattr(value, f.name)) for f in fields(value)}
+            return {_TYPE: name} | {
+                f.name: self._plain(getattr(value, f.name)) for f in fields(value)
+            }
         if isinstance(value, Mapping):
             return {key: self._plain(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

@@ -1,0 +1,35 @@
+"""The planner refuses what could not run without gaps, and says why."""
+
+import pytest
+
+from takt.runtime.chunking import AsynchronousPrefix, Chunking, ChunkingError, Synchronous, validate
+from takt.runtime.latency import delay_ticks
+from takt.types import TaktError
+
+
+@pytest.mark.parametrize(
+    ("chunking", "horizon", "delay", "reason"),
+    [
+        (Synchronous(17), 16, 0, "T_e <= T"),
+        (Synchronous(0), 16, 0, "1 <= T_e"),
+        (AsynchronousPrefix(2, 3), 16, 3, "d <= T_e"),
+        (AsynchronousPrefix(14, 3), 16, 3, "T_e <= T - d"),
+        (AsynchronousPrefix(8, 2), 16, 3, "d <= prefix"),
+        (AsynchronousPrefix(12, 5), 16, 3, "prefix <= T - T_e"),
+    ],
+)
+def test_refusals_name_the_rule(chunking: Chunking, horizon: int, delay: int, reason: str) -> None:
+    with pytest.raises(ChunkingError, match=reason):
+        validate(chunking, horizon, delay)
+
+
+@pytest.mark.parametrize("delay", range(7))
+def test_the_released_figures_are_accepted(delay: int) -> None:
+    validate(AsynchronousPrefix(10, delay), 30, delay)
+    validate(Synchronous(30), 30, delay)
+
+
+def test_delay_rounds_up_to_whole_ticks() -> None:
+    assert [delay_ticks(ms, 30.0) for ms in (0, 1, 33.4, 80, 100, 200)] == [0, 1, 2, 3, 3, 6]
+    with pytest.raises(TaktError, match="latency"):
+        delay_ticks(-1, 30.0)

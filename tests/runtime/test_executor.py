@@ -1,0 +1,157 @@
+"""The control loop never stalls, counts its delays and enters chunks where they belong."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import SPEC, FakePolicy, FakeStation
+
+from takt.runtime.chunking import AsynchronousPrefix, Chunking, Synchronous
+from takt.runtime.clock import VirtualClock
+from takt.runtime.executor import Executor
+from takt.runtime.inference import InlinePolicy, PolicyError
+from takt.runtime.latency import Injected, Latency, Measured
+from takt.runtime.safety import Governor, UnsafeActionError, step_limits
+from takt.runtime.trace import Trace
+from takt.types import ActionChunk, Observation
+
+HORIZON, EXECUTE = 16, 8
+
+
+def execute(
+    policy: FakePolicy,
+    chunking: Chunking,
+    latency: Latency,
+    ticks: int = 88,
+    worker: InlinePolicy | None = None,
+) -> Trace:
+    station = FakeStation()
+    executor = Executor(
+        station,
+        worker or InlinePolicy(policy),
+        chunking,
+        clock=VirtualClock(SPEC.dt),
+        latency=latency,
+        governor=Governor(SPEC.action_space, step_limits(SPEC)),
+    )
+    trace = executor.run(lambda: station.ticks >= ticks)
+    assert station.stops == 1
+    return trace
+
+
+@pytest.mark.parametrize("delay", range(7))
+def test_asynchronous_never_stalls_after_the_cold_start(delay: int) -> None:
+    trace = execute(FakePolicy(), AsynchronousPrefix(EXECUTE, delay), Injected(delay))
+    assert trace.held[:delay].all()
+    assert not trace.held[delay:].any()
+    assert (trace.delay_ticks == delay).all()
+    entries = np.flatnonzero(np.diff(trace.chunk)[delay:] > 0) + delay + 1
+    assert len(entries) >= 8
+    assert (trace.index[entries] == delay).all(), "a chunk enters at its true index"
+
+
+@pytest.mark.parametrize("delay", range(7))
+def test_synchronous_idles_d_of_every_d_plus_execute_ticks(delay: int) -> None:
+    ticks = 4 * (EXECUTE + delay)
+    trace = execute(FakePolicy(), Synchronous(EXECUTE), Injected(delay), ticks)
+    assert trace.waiting.mean() == pytest.approx(delay / (delay + EXECUTE))
+    acting = trace.index[~trace.held].reshape(4, EXECUTE)
+    assert (acting == np.arange(EXECUTE)).all(), "a chunk begins when it arrives"
+
+
+def test_the_prefix_is_what_gets_executed() -> None:
+    policy = FakePolicy()
+    trace = execute(policy, AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    assert policy.committed[0] is None
+    for observation, committed in zip(
+        policy.observations[1:-1], policy.committed[1:-1], strict=True
+    ):
+        assert committed is not None
+        tick = round(observation.stamp / SPEC.dt)
+        np.testing.assert_array_equal(committed.actions, trace.actions[tick : tick + 3])
+        assert committed.stamp == observation.stamp
+
+
+class SlowWorker(InlinePolicy):
+    """Ready only after so many polls: a wall clock's late answer without a wall clock."""
+
+    def __init__(self, policy: FakePolicy, polls: list[int]) -> None:
+        super().__init__(policy)
+        self._polls = polls
+        self._left = 0
+
+    def submit(self, observation: Observation, committed: ActionChunk | None) -> None:
+        super().submit(observation, committed)
+        self._left = self._polls.pop(0) if self._polls else 3
+
+    def ready(self) -> bool:
+        self._left -= 1
+        return super().ready() and self._left < 0
+
+
+def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> None:
+    policy = FakePolicy()
+    worker = SlowWorker(policy, [0, 11])  # the second answer comes 3 ticks after the plan ran out
+    trace = execute(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 60, worker)
+    stalled = np.flatnonzero(trace.held[1:]) + 1
+    assert len(stalled) == 3
+    np.testing.assert_array_equal(
+        trace.actions[stalled], np.repeat(trace.actions[stalled[0] - 1][None], 3, axis=0)
+    )
+    assert trace.waiting[stalled].all()
+    assert trace.delay_ticks[1] == 11
+    assert trace.index[stalled[-1] + 1] == 11
+
+
+def test_a_chunk_whose_actions_are_all_past_is_dropped() -> None:
+    policy = FakePolicy()
+    trace = execute(
+        policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 80, SlowWorker(policy, [0, HORIZON + 2])
+    )
+    assert trace.dropped == 1
+    assert 1 not in trace.chunk
+    assert trace.chunk[-1] > 2, "the loop recovers"
+
+
+def test_same_seed_same_trajectory() -> None:
+    first, second = (execute(FakePolicy(), AsynchronousPrefix(8, 3), Injected(3)) for _ in range(2))
+    np.testing.assert_array_equal(first.actions, second.actions)
+
+
+def test_observation_age_is_measured_from_capture() -> None:
+    trace = execute(FakePolicy(), AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    assert np.isnan(trace.age_s[0])
+    np.testing.assert_allclose(trace.age_s[20:].min(), 3 * SPEC.dt, atol=1e-6)
+
+
+class NanPolicy(FakePolicy):
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        chunk = super().infer(observation, committed)
+        chunk.actions[5, 2] = np.nan
+        return chunk
+
+
+class StalePolicy(FakePolicy):
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        return replace(super().infer(observation, committed), stamp=observation.stamp + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "says"),
+    [(NanPolicy(), UnsafeActionError, "left_elbow"), (StalePolicy(), PolicyError, "stamped")],
+)
+def test_every_failure_stops_the_body(
+    policy: FakePolicy, error: type[Exception], says: str
+) -> None:
+    station = FakeStation()
+    executor = Executor(
+        station,
+        InlinePolicy(policy),
+        Synchronous(EXECUTE),
+        clock=VirtualClock(SPEC.dt),
+        latency=Injected(0),
+        governor=Governor(SPEC.action_space, step_limits(SPEC)),
+    )
+    with pytest.raises(error, match=says):
+        executor.run(lambda: False)
+    assert station.stops == 1

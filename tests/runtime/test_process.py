@@ -1,0 +1,87 @@
+"""A policy in another process: same answers, named failures, no hanging."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import SPEC, FakePolicy, FakeStation
+
+from takt.runtime.chunking import AsynchronousPrefix
+from takt.runtime.clock import VirtualClock
+from takt.runtime.executor import Executor
+from takt.runtime.inference import InlinePolicy, PolicyError, PolicyWorker
+from takt.runtime.latency import Injected
+from takt.runtime.process import PolicyDiedError, PolicyProcess
+from takt.runtime.safety import Governor, UnsafeActionError, step_limits
+from takt.runtime.trace import Trace
+from takt.runtime.wire import POLICY_CODEC, Infer, WireError
+
+
+@pytest.fixture(autouse=True)
+def _child_finds_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+
+
+def cycle(station: FakeStation, worker: PolicyWorker, seed: int) -> Trace:
+    station.reset(seed)
+    worker.reset(seed)
+    executor = Executor(
+        station,
+        worker,
+        AsynchronousPrefix(8, 3),
+        clock=VirtualClock(SPEC.dt),
+        latency=Injected(3),
+        governor=Governor(SPEC.action_space, step_limits(SPEC)),
+    )
+    return executor.run(lambda: station.finished)
+
+
+def test_same_seed_same_trajectory_bit_for_bit_and_as_inline() -> None:
+    station = FakeStation()
+    with PolicyProcess("fakes:make_policy", {"horizon": 16}) as worker:
+        first, other, second = (cycle(station, worker, seed) for seed in (5, 6, 5))
+    inline = cycle(station, InlinePolicy(FakePolicy()), 5)
+    np.testing.assert_array_equal(first.actions, second.actions)
+    np.testing.assert_array_equal(first.actions, inline.actions)
+    assert not np.array_equal(first.actions[:40], other.actions[:40])
+    assert (first.compute_s > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "says"),
+    [
+        ("exit", PolicyDiedError, "exit status 7.*out of nuts"),
+        ("raise", PolicyError, "ZeroDivisionError.*(?s:.)*no torque"),
+        ("refuse", PolicyError, "TaktError: not my body"),
+        ("nan", UnsafeActionError, "NaN"),
+    ],
+)
+def test_a_failing_child_is_named_and_the_body_stops(
+    how: str, error: type[Exception], says: str
+) -> None:
+    station = FakeStation()
+    with (
+        PolicyProcess("fakes:make_broken", {"how": how}) as worker,
+        pytest.raises(error, match=says),
+    ):
+        cycle(station, worker, 1)
+    assert station.stops == 1
+
+
+def test_a_child_that_cannot_start_says_why() -> None:
+    with (
+        PolicyProcess("fakes:no_such_factory", {}) as worker,
+        pytest.raises(PolicyError, match="no_such_factory"),
+    ):
+        worker.reset(0)
+
+
+def test_messages_survive_the_wire_and_other_bytes_do_not() -> None:
+    observation = FakeStation().observe()
+    chunk = FakePolicy().infer(observation, None)
+    back = POLICY_CODEC.decode(POLICY_CODEC.encode(Infer(observation=observation, committed=chunk)))
+    np.testing.assert_array_equal(back.observation.images["ego"], observation.images["ego"])
+    assert back.committed.actions.dtype == chunk.actions.dtype
+    for junk in (b"", b"\xc1", b"\x81\xa8__type__\xa4Evil"):
+        with pytest.raises(WireError):
+            POLICY_CODEC.decode(junk)
