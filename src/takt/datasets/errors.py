@@ -1,0 +1,49 @@
+"""What can be wrong with a dataset on disk: every error names the file to look at."""
+
+from pathlib import Path
+
+from takt.types import TaktError
+
+
+class DatasetError(TaktError):
+    """Base of the dataset errors; `path` is the file or folder at fault."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class NotADatasetError(DatasetError):
+    """The folder holds no LeRobot dataset."""
+
+
+class UnknownVersionError(DatasetError):
+    """The dataset's format version is neither v2.1 nor v3.0."""
+
+
+class CorruptFileError(DatasetError):
+    """A file is truncated, unreadable or contradicts the metadata."""
+
+
+class MissingDataError(DatasetError):
+    """A parquet file named by the metadata is not there."""
+
+
+class MissingVideoError(DatasetError):
+    """A video file named by the metadata is not there."""
+
+
+class CameraMismatchError(DatasetError):
+    """A camera is missing, unknown or has another size than expected."""
+
+
+class RateMismatchError(DatasetError):
+    """Video frames or rows are not spaced by 1 / fps."""
+
+
+class FeatureMismatchError(DatasetError):
+    """An episode does not fit the dataset that it should be appended to."""
+
+
+class DiskFullError(DatasetError):
+    """No space left while writing; finished episodes are safe."""

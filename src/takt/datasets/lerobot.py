@@ -1,0 +1,160 @@
+"""Reader of LeRobot datasets, v2.1 and v3.0, images in parquet or as video."""
+
+import bisect
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from takt.datasets import video
+from takt.datasets.episode_table import EpisodeTable, read_episode_table
+from takt.datasets.errors import CameraMismatchError, CorruptFileError
+from takt.datasets.layout import read_metadata
+from takt.datasets.metadata import Camera, DatasetMetadata, EpisodeRecord
+from takt.datasets.parquet import read_table
+from takt.datasets.window import Window, window
+from takt.types import Episode, Seconds, TaktError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeRobotDataset:
+    """Episodes of one dataset, by position. Nothing is held in memory but the metadata."""
+
+    metadata: DatasetMetadata
+
+    @classmethod
+    def open(cls, root: Path) -> "LeRobotDataset":
+        """Read the metadata of the dataset in `root`.
+
+        Totals in info.json may lag behind: the episode files count.
+
+        Raises:
+            DatasetError: no dataset, an unknown version, or damaged metadata.
+        """
+        return cls(metadata=read_metadata(Path(root)))
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return len(self.metadata.episodes)
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Every episode with all its images, in order."""
+        return (self.episode(index) for index in range(len(self)))
+
+    def episode(self, index: int, cameras: Sequence[str] | None = None) -> Episode:
+        """Read one episode with the images of `cameras` (all if None, no decoding for an empty one).
+
+        Its instruction is the first frame's; `table(index).tasks` has every frame's.
+
+        Raises:
+            DatasetError: a file is missing, damaged or contradicts the metadata.
+        """
+        record = self._record(index)
+        table = read_episode_table(self.metadata, record)
+        chosen = self._cameras(cameras)
+        return Episode(
+            embodiment=self.metadata.embodiment,
+            instruction=table.tasks[0] if table.tasks else "",
+            rate_hz=self.metadata.fps,
+            stamps=table.stamps,
+            images={camera.name: self._images(record, camera) for camera in chosen},
+            image_stamps={camera.name: table.image_stamps[camera.name] for camera in chosen},
+            state=table.state,
+            actions=table.actions,
+            touch=table.touch,
+            extras=table.extras,
+        )
+
+    def table(self, index: int) -> EpisodeTable:
+        """Read one episode's rows, no image."""
+        return read_episode_table(self.metadata, self._record(index))
+
+    def tables(self) -> Iterator[EpisodeTable]:
+        """The rows of every episode in order, no image."""
+        return (self.table(index) for index in range(len(self)))
+
+    def window(self, frame: int, offsets_s: Mapping[str, Sequence[Seconds]]) -> Mapping[str, Window]:
+        """Rows around the dataset's `frame` (counted over all episodes), by column.
+
+        Args:
+            frame: Global row.
+            offsets_s: For "observation.state", "action" or an extra column, its time offsets.
+        """
+        if not 0 <= frame < self.metadata.num_frames:
+            raise TaktError(f"expected a frame in [0, {self.metadata.num_frames}), got {frame}")
+        records = self.metadata.episodes
+        index = bisect.bisect_right(records, frame, key=lambda record: record.first_row) - 1
+        table = self.table(index)
+        columns = {"observation.state": table.state, "action": table.actions, **table.extras}
+        unknown = sorted(set(offsets_s) - set(columns))
+        if unknown:
+            raise TaktError(f"unknown columns {unknown}; known: {', '.join(columns)}")
+        tick = frame - records[index].first_row
+        return {
+            key: window(columns[key], tick, offsets, self.metadata.fps)
+            for key, offsets in offsets_s.items()
+        }
+
+    def check_videos(self, index: int) -> None:
+        """Open one episode's videos and compare size and rate with info.json, decoding nothing."""
+        for camera in self.metadata.cameras:
+            if camera.is_video:
+                path = self._record(index).videos[camera.name].path
+                video.check(path, camera.height, camera.width, self.metadata.fps)
+
+    def _record(self, index: int) -> EpisodeRecord:
+        if not 0 <= index < len(self):
+            raise TaktError(f"{self.metadata.root}: expected an episode in [0, {len(self)}), got {index}")
+        return self.metadata.episodes[index]
+
+    def _cameras(self, names: Sequence[str] | None) -> tuple[Camera, ...]:
+        known = {camera.name: camera for camera in self.metadata.cameras}
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise CameraMismatchError(
+                self.metadata.root, f"expected cameras among {list(known)}, got {unknown}"
+            )
+        return self.metadata.cameras if names is None else tuple(known[name] for name in names)
+
+    def _images(self, record: EpisodeRecord, camera: Camera) -> np.ndarray:
+        """All frames of one camera, (tick, height, width, 3) uint8 RGB."""
+        if not camera.is_video:
+            return _parquet_images(record, camera)
+        span = record.videos[camera.name]
+        return video.decode(
+            span.path,
+            start_s=span.start_s,
+            count=record.length,
+            height=camera.height,
+            width=camera.width,
+            rate_hz=self.metadata.fps,
+        )
+
+
+def _parquet_images(record: EpisodeRecord, camera: Camera) -> np.ndarray:
+    path = record.data_path
+    rows = read_table(path, [camera.key, "episode_index"], record.index).column(camera.key).to_pylist()
+    frames = np.empty((record.length, camera.height, camera.width, 3), np.uint8)
+    for tick, row in enumerate(rows):
+        frame = _decoded(row, path, camera)
+        if frame.shape != frames.shape[1:]:
+            raise CameraMismatchError(
+                path,
+                f"camera {camera.name!r}: expected {camera.height} x {camera.width} "
+                f"(height x width, info.json), row {tick} is {frame.shape[0]} x {frame.shape[1]}",
+            )
+        frames[tick] = frame
+    return frames
+
+
+def _decoded(row: object, path: Path, camera: Camera) -> np.ndarray:
+    match row:
+        case {"bytes": bytes(encoded)}:
+            try:
+                return np.asarray(PIL.Image.open(io.BytesIO(encoded)).convert("RGB"))
+            except (OSError, ValueError) as error:
+                raise CorruptFileError(path, f"camera {camera.name!r}: image damaged ({error})") from error
+    raise CorruptFileError(path, f"camera {camera.name!r}: expected an embedded image, got none")

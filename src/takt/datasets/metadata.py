@@ -1,0 +1,217 @@
+"""What a LeRobot dataset says about itself, in one form for v2.1 and v3.0."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from takt.datasets.errors import (
+    CorruptFileError,
+    NotADatasetError,
+    UnknownVersionError,
+)
+
+VERSIONS = ("v2.1", "v3.0")
+STATE = "observation.state"
+ACTION = "action"
+TOUCH = "observation.touch"
+IMAGES = "observation.images."
+# Capture time of a camera's frame, in seconds from the episode's start. Not under "observation.":
+# lerobot takes every numeric feature there for part of the state.
+CAPTURE = "capture_timestamp."
+BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One column of the dataset. `names` are its axes, () where the dataset names none."""
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the column is a camera, as PNG in parquet or as video."""
+        return self.dtype in ("image", "video")
+
+    @property
+    def width(self) -> int | None:
+        """Numbers per row; None for columns that are no vector of numbers."""
+        if self.is_image or self.dtype == "string" or len(self.shape) > 1:
+            return None
+        return self.shape[0] if self.shape else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """One camera: `name` as in `Episode.images`, `key` its feature in the dataset; sizes in pixels."""
+
+    name: str
+    key: str
+    height: int
+    width: int
+    is_video: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSpan:
+    """Where an episode lies in a video file: its first frame is shown at `start_s`."""
+
+    path: Path
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeRecord:
+    """Where one episode lies: its parquet file, its first global row, and a span per video camera.
+
+    `tasks` is what the metadata lists, in no order; a frame's own task is in its row.
+    """
+
+    index: int
+    length: int
+    tasks: tuple[str, ...]
+    data_path: Path
+    first_row: int
+    videos: Mapping[str, VideoSpan]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetMetadata:
+    """Everything known before an episode is read. `tasks[task_index]` is the instruction's text."""
+
+    root: Path
+    version: str
+    embodiment: str
+    fps: float
+    cameras: tuple[Camera, ...]
+    features: tuple[Feature, ...]
+    tasks: Mapping[int, str]
+    episodes: tuple[EpisodeRecord, ...]
+
+    @property
+    def num_frames(self) -> int:
+        """Rows of all episodes."""
+        return sum(record.length for record in self.episodes)
+
+    def feature(self, key: str) -> Feature | None:
+        """The feature of that key, None where the dataset has no such column."""
+        return next((feature for feature in self.features if feature.key == key), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """`meta/info.json`, checked. Its totals are not read: the episode files are the truth."""
+
+    root: Path
+    version: str
+    embodiment: str
+    fps: float
+    chunks_size: int
+    data_path: str
+    video_path: str
+    features: tuple[Feature, ...]
+    cameras: tuple[Camera, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file itself."""
+        return self.root / "meta" / "info.json"
+
+    @property
+    def video_cameras(self) -> tuple[Camera, ...]:
+        """The cameras kept as video."""
+        return tuple(camera for camera in self.cameras if camera.is_video)
+
+    def file(self, template: str, **numbers: int | str) -> Path:
+        """Fill a path template of info.json."""
+        try:
+            return self.root / template.format(**numbers)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise CorruptFileError(
+                self.path, f"path template {template!r}: expected the fields {sorted(numbers)} ({error})"
+            ) from error
+
+
+def read_info(root: Path) -> Info:
+    """Read and check `meta/info.json`.
+
+    Raises:
+        NotADatasetError: there is none.
+        UnknownVersionError: another format version than v2.1 or v3.0.
+        CorruptFileError: it is no JSON, or a field is missing or has the wrong type.
+    """
+    path = root / "meta" / "info.json"
+    if not path.is_file():
+        raise NotADatasetError(root, "expected a LeRobot dataset, found no meta/info.json in it")
+    raw = read_json(path)
+    version = raw.get("codebase_version")
+    if version not in VERSIONS:
+        raise UnknownVersionError(
+            path, f"expected format {' or '.join(VERSIONS)}, got {version!r}; convert it with lerobot"
+        )
+    try:
+        features = tuple(_feature(key, value) for key, value in raw["features"].items())
+        info = Info(
+            root=root,
+            version=version,
+            embodiment=str(raw.get("robot_type") or "unknown"),
+            fps=float(raw["fps"]),
+            chunks_size=int(raw["chunks_size"]),
+            data_path=str(raw["data_path"]),
+            video_path=str(raw.get("video_path") or ""),
+            features=features,
+            cameras=tuple(_camera(feature) for feature in features if feature.is_image),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptFileError(path, f"a field is missing or has the wrong type: {error!r}") from error
+    if info.fps <= 0 or info.chunks_size <= 0:
+        raise CorruptFileError(path, "fps and chunks_size must be positive")
+    return info
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; CorruptFileError where it is none."""
+    try:
+        raw = json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise CorruptFileError(path, f"not readable as JSON ({error}); copy the file again") from error
+    if not isinstance(raw, dict):
+        raise CorruptFileError(path, f"expected a JSON object, got {type(raw).__name__}")
+    return raw
+
+
+def _feature(key: str, raw: dict[str, Any]) -> Feature:
+    return Feature(
+        key=key,
+        dtype=str(raw["dtype"]),
+        shape=tuple(int(size) for size in raw["shape"]),
+        names=_axis_names(raw.get("names")),
+    )
+
+
+def _axis_names(raw: object) -> tuple[str, ...]:
+    """Axis names come as a list, or as {"motors": [...]}."""
+    match raw:
+        case dict():
+            return tuple(name for names in raw.values() for name in _axis_names(names))
+        case list():
+            return tuple(str(name) for name in raw)
+        case _:
+            return ()
+
+
+def _camera(feature: Feature) -> Camera:
+    """Sizes are ordered by `names`: (height, width, channels) or channels first."""
+    order = [name.rstrip("s") for name in feature.names] or ["height", "width", "channel"]
+    size = dict(zip(order, feature.shape, strict=True))
+    return Camera(
+        name=feature.key.removeprefix(IMAGES).removeprefix("observation."),
+        key=feature.key,
+        height=size["height"],
+        width=size["width"],
+        is_video=feature.dtype == "video",
+    )
