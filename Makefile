@@ -1,5 +1,7 @@
 # Everything lives in .venv. `make setup` builds it once and is instant afterwards.
-PYTHON ?= python3.11
+# The first of these that runs and can make environments: a version manager's shim may do neither.
+PYTHON ?= $(firstword $(shell for p in python3.11 /usr/bin/python3.11; do \
+    $$p -c 'import ensurepip' 2>/dev/null && echo $$p; done) python3.11)
 BIN := .venv/bin
 STAMP := .venv/.installed
 GL_PACKAGES := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2 libosmesa6

@@ -69,3 +69,7 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean `takt {near[0]}`?" if near else f"known: {', '.join(COMMANDS)}"
     return f"takt: unknown command {name!r}; {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
