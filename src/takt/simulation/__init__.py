@@ -1,1 +1,1 @@
-"""TODO."""
+"""MuJoCo scenes, stepping, rendering and scripted experts."""
