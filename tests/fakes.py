@@ -86,7 +86,7 @@ class FakeStation:
 
 
 class FakePolicy:
-    """Plans a smooth wave from the measured state plus seeded noise; remembers what was committed."""
+    """Plans a smooth wave from the state plus seeded noise; remembers what was committed."""
 
     def __init__(self, horizon: int = 16) -> None:
         self.horizon = horizon

@@ -24,7 +24,7 @@ class Synchronous:
 
 @dataclass(frozen=True, slots=True)
 class AsynchronousPrefix:
-    """Trigger after T_e steps and keep moving; the next chunk is told its first `prefix` actions."""
+    """Trigger after T_e steps and keep moving; the next chunk gets `prefix` committed actions."""
 
     execute: int
     prefix: int

@@ -165,7 +165,7 @@ def _hold_target(observation: Observation, body: Embodiment) -> np.ndarray:
     space = body.spec.action_space
     if observation.state.shape != space.low.shape:
         raise TaktError(
-            f"body {body.spec.name!r}: expected a state of {len(space.names)} values, one per action "
-            f"axis, got {observation.state.shape}; let observe() report the measured axes"
+            f"body {body.spec.name!r}: expected a state of {len(space.names)} values, one per "
+            f"action axis, got {observation.state.shape}; let observe() report the measured axes"
         )
     return np.clip(observation.state, space.low, space.high).astype(np.float32)

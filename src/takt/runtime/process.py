@@ -31,7 +31,7 @@ class PolicyProcess:
     def __init__(self, factory: str, kwargs: Mapping[str, Any], *, threads: int = 1) -> None:
         """Start loading; returns at once. `factory` is "module:function", `kwargs` JSON-able."""
         self._pending = 0
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self._pipe, child_end = Pipe()
         with child_end:
             self._process = subprocess.Popen(

@@ -70,7 +70,7 @@ class Codec:
 
     def encode(self, message: object) -> bytes:
         """One message as bytes."""
-        return msgpack.packb(self._plain(message))
+        return bytes(msgpack.packb(self._plain(message)) or b"")
 
     def decode(self, data: bytes) -> Any:  # noqa: ANN401 - the caller matches on the class
         """The message in `data`.
