@@ -12,8 +12,8 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a kill or power cut leaves the old file or the new one.
 
-    The temporary file lies beside it: a rename is atomic within one file system only. Its name ends in
-    ".tmp", which no reader of the dataset globs for.
+    The temporary file lies beside it: a rename is atomic within one file system only. Its name
+    ends in ".tmp", which no reader of the dataset globs for.
 
     Raises:
         OSError: no space, no permission; `path` is untouched and the temporary file removed.

@@ -29,8 +29,8 @@ TOLERANCE_S = 1e-3
 class EpisodeTable:
     """Rows of one episode. `stamps` and `image_stamps[camera]` are seconds from its start.
 
-    `tasks[t]` is the instruction of row t. `state` or `actions` is (tick, 0) where the dataset has none.
-    `extras` holds the other numeric columns, (tick, n) float32 by name.
+    `tasks[t]` is the instruction of row t. `state` or `actions` is (tick, 0) where the dataset has
+    none. `extras` holds the other numeric columns, (tick, n) float32 by name.
     """
 
     stamps: Float64[np.ndarray, " tick"]
@@ -50,7 +50,9 @@ def read_episode_table(metadata: DatasetMetadata, record: EpisodeRecord) -> Epis
         MissingDataError, CorruptFileError, RateMismatchError
     """
     widths = {feature.key: feature.width for feature in metadata.features if feature.width}
-    table = read_table(record.data_path, list({**dict.fromkeys(BOOKKEEPING), **widths}), record.index)
+    table = read_table(
+        record.data_path, list({**dict.fromkeys(BOOKKEEPING), **widths}), record.index
+    )
     _check_rows(table, record)
     stamps = _stamps(table, metadata, record)
     task_index = column_rows(table, "task_index", record.data_path)[:, 0].astype(np.int64)
@@ -63,7 +65,8 @@ def read_episode_table(metadata: DatasetMetadata, record: EpisodeRecord) -> Epis
         values = column_rows(table, key, record.data_path).astype(np.float32)
         if len(values) and values.shape[1] != widths[key]:
             raise CorruptFileError(
-                record.data_path, f"{key}: expected {widths[key]} numbers a row, got {values.shape[1]}"
+                record.data_path,
+                f"{key}: expected {widths[key]} numbers a row, got {values.shape[1]}",
             )
         return values
 
@@ -99,7 +102,7 @@ def _check_rows(table: pa.Table, record: EpisodeRecord) -> None:
 
 
 def _stamps(table: pa.Table, metadata: DatasetMetadata, record: EpisodeRecord) -> np.ndarray:
-    """Exact times frame_index / fps: stored ones are float32, too coarse to order against captures."""
+    """Exact frame_index / fps: stored times are float32, too coarse to order against captures."""
     frame_index = column_rows(table, "frame_index", record.data_path)[:, 0]
     stored = column_rows(table, "timestamp", record.data_path)[:, 0].astype(np.float64)
     stamps = frame_index.astype(np.float64) / metadata.fps

@@ -9,6 +9,7 @@ class DatasetError(TaktError):
     """Base of the dataset errors; `path` is the file or folder at fault."""
 
     def __init__(self, path: Path, message: str) -> None:
+        """Name the path in front of the message."""
         super().__init__(f"{path}: {message}")
         self.path = path
 

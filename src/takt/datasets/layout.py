@@ -31,7 +31,9 @@ def read_metadata(root: Path) -> DatasetMetadata:
 
 def _tasks_v21(info: Info) -> Mapping[int, str]:
     path = info.root / "meta" / "tasks.jsonl"
-    return {int(_get(row, "task_index", path)): str(_get(row, "task", path)) for row in _lines(path)}
+    return {
+        int(_get(row, "task_index", path)): str(_get(row, "task", path)) for row in _lines(path)
+    }
 
 
 def _episodes_v21(info: Info) -> tuple[EpisodeRecord, ...]:
@@ -68,7 +70,9 @@ def _tasks_v30(info: Info) -> Mapping[int, str]:
     table = read_table(path)
     text = [name for name in table.column_names if name != "task_index"]
     if "task_index" not in table.column_names or not text:
-        raise CorruptFileError(path, f"expected task_index and a text column, got {table.column_names}")
+        raise CorruptFileError(
+            path, f"expected task_index and a text column, got {table.column_names}"
+        )
     indices, texts = table.column("task_index").to_pylist(), table.column(text[0]).to_pylist()
     return {int(index): str(task) for index, task in zip(indices, texts, strict=True)}
 
@@ -76,9 +80,7 @@ def _tasks_v30(info: Info) -> Mapping[int, str]:
 def _episodes_v30(info: Info) -> tuple[EpisodeRecord, ...]:
     records: list[EpisodeRecord] = []
     for path in sorted((info.root / "meta" / "episodes").glob("*/*.parquet")):
-        table = read_table(path)
-        columns = [name for name in table.column_names if not name.startswith("stats/")]
-        records += [_record_v30(row, info, path) for row in table.select(columns).to_pylist()]
+        records += [_record_v30(row, info, path) for row in read_table(path).to_pylist()]
     return tuple(sorted(records, key=lambda record: record.index))
 
 
@@ -89,7 +91,8 @@ def _record_v30(row: dict[str, Any], info: Info, path: Path) -> EpisodeRecord:
         prefix = f"videos/{camera.key}"
         if row.get(f"{prefix}/file_index") is None:
             raise CameraMismatchError(
-                path, f"episode {index} has no video of camera {camera.name!r}, which info.json lists"
+                path,
+                f"episode {index} has no video of camera {camera.name!r}, which info.json lists",
             )
         videos[camera.name] = VideoSpan(
             path=info.file(
@@ -116,9 +119,15 @@ def _record_v30(row: dict[str, Any], info: Info, path: Path) -> EpisodeRecord:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
-        raise MissingDataError(path, "expected a metadata file here, found none; copy the dataset again")
+        raise MissingDataError(
+            path, "expected a metadata file here, found none; copy the dataset again"
+        )
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [
+            json.loads(line)
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        ]
     except (ValueError, OSError) as error:
         raise CorruptFileError(path, f"not readable as JSON lines ({error})") from error
     if not all(isinstance(row, dict) for row in rows):

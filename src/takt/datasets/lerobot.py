@@ -45,7 +45,7 @@ class LeRobotDataset:
         return (self.episode(index) for index in range(len(self)))
 
     def episode(self, index: int, cameras: Sequence[str] | None = None) -> Episode:
-        """Read one episode with the images of `cameras` (all if None, no decoding for an empty one).
+        """Read one episode with the images of `cameras` (all if None; () decodes none).
 
         Its instruction is the first frame's; `table(index).tasks` has every frame's.
 
@@ -60,13 +60,24 @@ class LeRobotDataset:
             instruction=table.tasks[0] if table.tasks else "",
             rate_hz=self.metadata.fps,
             stamps=table.stamps,
-            images={camera.name: self._images(record, camera) for camera in chosen},
+            images={camera.name: self.images(index, camera.name) for camera in chosen},
             image_stamps={camera.name: table.image_stamps[camera.name] for camera in chosen},
             state=table.state,
             actions=table.actions,
             touch=table.touch,
             extras=table.extras,
         )
+
+    def images(self, index: int, camera: str) -> np.ndarray:
+        """All frames of one camera in one episode, (tick, height, width, 3) uint8 RGB.
+
+        Raises:
+            DatasetError: a file is missing, damaged, or of another size or rate.
+        """
+        record, (chosen,) = self._record(index), self._cameras([camera])
+        if chosen.is_video:
+            return video.decode(self._clip(record, chosen))
+        return _parquet_images(record, chosen)
 
     def table(self, index: int) -> EpisodeTable:
         """Read one episode's rows, no image."""
@@ -76,7 +87,9 @@ class LeRobotDataset:
         """The rows of every episode in order, no image."""
         return (self.table(index) for index in range(len(self)))
 
-    def window(self, frame: int, offsets_s: Mapping[str, Sequence[Seconds]]) -> Mapping[str, Window]:
+    def window(
+        self, frame: int, offsets_s: Mapping[str, Sequence[Seconds]]
+    ) -> Mapping[str, Window]:
         """Rows around the dataset's `frame` (counted over all episodes), by column.
 
         Args:
@@ -98,16 +111,20 @@ class LeRobotDataset:
             for key, offsets in offsets_s.items()
         }
 
-    def check_videos(self, index: int) -> None:
-        """Open one episode's videos and compare size and rate with info.json, decoding nothing."""
-        for camera in self.metadata.cameras:
-            if camera.is_video:
-                path = self._record(index).videos[camera.name].path
-                video.check(path, camera.height, camera.width, self.metadata.fps)
+    def check_video(self, index: int, camera: str) -> None:
+        """Look for every frame of one episode's video without decoding it.
+
+        Raises:
+            DatasetError: the video is missing, damaged, or of another size or rate.
+        """
+        (chosen,) = self._cameras([camera])
+        video.check(self._clip(self._record(index), chosen))
 
     def _record(self, index: int) -> EpisodeRecord:
         if not 0 <= index < len(self):
-            raise TaktError(f"{self.metadata.root}: expected an episode in [0, {len(self)}), got {index}")
+            raise TaktError(
+                f"{self.metadata.root}: expected an episode in [0, {len(self)}), got {index}"
+            )
         return self.metadata.episodes[index]
 
     def _cameras(self, names: Sequence[str] | None) -> tuple[Camera, ...]:
@@ -119,13 +136,10 @@ class LeRobotDataset:
             )
         return self.metadata.cameras if names is None else tuple(known[name] for name in names)
 
-    def _images(self, record: EpisodeRecord, camera: Camera) -> np.ndarray:
-        """All frames of one camera, (tick, height, width, 3) uint8 RGB."""
-        if not camera.is_video:
-            return _parquet_images(record, camera)
+    def _clip(self, record: EpisodeRecord, camera: Camera) -> video.Clip:
         span = record.videos[camera.name]
-        return video.decode(
-            span.path,
+        return video.Clip(
+            path=span.path,
             start_s=span.start_s,
             count=record.length,
             height=camera.height,
@@ -136,7 +150,9 @@ class LeRobotDataset:
 
 def _parquet_images(record: EpisodeRecord, camera: Camera) -> np.ndarray:
     path = record.data_path
-    rows = read_table(path, [camera.key, "episode_index"], record.index).column(camera.key).to_pylist()
+    rows = (
+        read_table(path, [camera.key, "episode_index"], record.index).column(camera.key).to_pylist()
+    )
     frames = np.empty((record.length, camera.height, camera.width, 3), np.uint8)
     for tick, row in enumerate(rows):
         frame = _decoded(row, path, camera)
@@ -156,5 +172,7 @@ def _decoded(row: object, path: Path, camera: Camera) -> np.ndarray:
             try:
                 return np.asarray(PIL.Image.open(io.BytesIO(encoded)).convert("RGB"))
             except (OSError, ValueError) as error:
-                raise CorruptFileError(path, f"camera {camera.name!r}: image damaged ({error})") from error
+                raise CorruptFileError(
+                    path, f"camera {camera.name!r}: image damaged ({error})"
+                ) from error
     raise CorruptFileError(path, f"camera {camera.name!r}: expected an embedded image, got none")

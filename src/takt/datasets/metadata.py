@@ -47,7 +47,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
-    """One camera: `name` as in `Episode.images`, `key` its feature in the dataset; sizes in pixels."""
+    """One camera: `name` as in `Episode.images`, `key` its feature; sizes in pixels."""
 
     name: str
     key: str
@@ -132,7 +132,8 @@ class Info:
             return self.root / template.format(**numbers)
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise CorruptFileError(
-                self.path, f"path template {template!r}: expected the fields {sorted(numbers)} ({error})"
+                self.path,
+                f"path template {template!r}: expected the fields {sorted(numbers)} ({error})",
             ) from error
 
 
@@ -151,7 +152,8 @@ def read_info(root: Path) -> Info:
     version = raw.get("codebase_version")
     if version not in VERSIONS:
         raise UnknownVersionError(
-            path, f"expected format {' or '.join(VERSIONS)}, got {version!r}; convert it with lerobot"
+            path,
+            f"expected format {' or '.join(VERSIONS)}, got {version!r}; convert it with lerobot",
         )
     try:
         features = tuple(_feature(key, value) for key, value in raw["features"].items())
@@ -167,7 +169,9 @@ def read_info(root: Path) -> Info:
             cameras=tuple(_camera(feature) for feature in features if feature.is_image),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptFileError(path, f"a field is missing or has the wrong type: {error!r}") from error
+        raise CorruptFileError(
+            path, f"a field is missing or has the wrong type: {error!r}"
+        ) from error
     if info.fps <= 0 or info.chunks_size <= 0:
         raise CorruptFileError(path, "fps and chunks_size must be positive")
     return info
@@ -178,7 +182,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
-        raise CorruptFileError(path, f"not readable as JSON ({error}); copy the file again") from error
+        raise CorruptFileError(
+            path, f"not readable as JSON ({error}); copy the file again"
+        ) from error
     if not isinstance(raw, dict):
         raise CorruptFileError(path, f"expected a JSON object, got {type(raw).__name__}")
     return raw

@@ -12,7 +12,7 @@ IMAGE_STRIDE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Over `count` rows; each array has the shape of one row, for images (channel, 1, 1) in 0..1."""
+    """Over `count` rows; arrays have the shape of one row, for images (channel, 1, 1) in 0..1."""
 
     count: int
     min: np.ndarray

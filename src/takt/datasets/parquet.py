@@ -5,39 +5,58 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from takt.datasets.errors import CorruptFileError, MissingDataError
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None, episode: int | None = None) -> pa.Table:
-    """Read `columns` (all if None) of a parquet file, of one episode's rows only if given.
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, episode: int | None = None
+) -> pa.Table:
+    """Read `columns` of a parquet file (if None all but the episode statistics "stats/…").
 
-    Row groups without the episode are skipped by their statistics.
+    Row groups without the rows of `episode`, if one is asked for, are skipped by their statistics.
 
     Raises:
         MissingDataError: there is no such file.
         CorruptFileError: it is truncated, or a column is missing.
     """
     if not path.is_file():
-        raise MissingDataError(path, "expected a parquet file here, found none; copy the dataset again")
-    rows = None if episode is None else [("episode_index", "=", episode)]
-    try:
-        names = pq.read_schema(path).names
-        missing = [name for name in columns or () if name not in names]
-        if missing:
-            raise CorruptFileError(path, f"expected the columns {missing}, the file has {names}")
-        return pq.read_table(
-            path,
-            columns=None if columns is None else list(columns),
-            filters=rows,
-            use_threads=False,
-            partitioning=None,
+        raise MissingDataError(
+            path, "expected a parquet file here, found none; copy the dataset again"
         )
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if columns is None:
+                columns = [name for name in names if not name.startswith("stats/")]
+            if missing := [name for name in columns if name not in names]:
+                raise CorruptFileError(
+                    path, f"expected the columns {missing}, the file has {names}"
+                )
+            groups = range(file.num_row_groups)
+            if episode is None:
+                return file.read_row_groups(groups, columns=list(columns), use_threads=False)
+            groups = [
+                group for group in groups if _may_hold(file.metadata.row_group(group), episode)
+            ]
+            table = file.read_row_groups(groups, columns=list(columns), use_threads=False)
+            return table.filter(pc.field("episode_index") == episode)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorruptFileError(
             path, f"not readable as parquet, truncated or damaged ({error}); copy the file again"
         ) from error
+
+
+def _may_hold(group: pq.RowGroupMetaData, episode: int) -> bool:
+    """Whether a row group's stored range of `episode_index` holds the episode."""
+    for position in range(group.num_columns):
+        column = group.column(position)
+        if column.path_in_schema == "episode_index":
+            known = column.is_stats_set and column.statistics.has_min_max
+            return not known or column.statistics.min <= episode <= column.statistics.max
+    return True
 
 
 def column_rows(table: pa.Table, name: str, path: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from takt.datasets import video
 from takt.datasets.metadata import ACTION, CAPTURE, IMAGES, STATE, TOUCH
 from takt.datasets.moments import Moments
-from takt.types import Episode, EmbodimentSpec
+from takt.types import EmbodimentSpec, Episode
 
 # One file per episode is a legal v3.0 layout: a finished episode is never rewritten.
 CHUNK_SIZE = 1000
@@ -23,7 +23,10 @@ EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.par
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """Columns of one body's recordings. `touch` and `extras[name]` count numbers per tick; 0 leaves touch out."""
+    """Columns of one body's recordings.
+
+    `touch` and `extras[name]` count numbers per tick; touch 0 leaves that column out.
+    """
 
     spec: EmbodimentSpec
     touch: int
@@ -160,7 +163,7 @@ class Schema:
 
 
 def tasks_table(tasks: Sequence[str]) -> pa.Table:
-    """The table of tasks.parquet: lerobot reads it with pandas and expects the text as its index."""
+    """The table of tasks.parquet; lerobot reads it with pandas and wants the text as index."""
 
     def column(name: str, kind: str, dtype: str) -> dict[str, str | None]:
         return {
@@ -199,6 +202,6 @@ def _plain(rate_hz: float) -> int | float:
 
 
 def _vectors(rows: np.ndarray) -> pa.Array:
-    """(tick, n) as lists of fixed size; a single number per tick as a plain column, as lerobot stores it."""
+    """(tick, n) as lists of fixed size; one number per tick as a plain column, as in lerobot."""
     flat = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
     return flat if rows.shape[1] == 1 else pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])

@@ -19,7 +19,7 @@ QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """Per-axis statistics of `count` rows, in the axis's own unit; `std` is that of the population."""
+    """Per-axis statistics of `count` rows, in the axis's own unit; population `std`."""
 
     count: int
     min: Float64[np.ndarray, " axis"]
@@ -36,7 +36,9 @@ class Statistics:
     def of(cls, rows: np.ndarray) -> "Statistics":
         """Statistics of (row, axis); at least one row."""
         if not len(rows):
-            raise TaktError("statistics: expected at least one row, got none; record an episode first")
+            raise TaktError(
+                "statistics: expected at least one row, got none; record an episode first"
+            )
         quantiles = np.quantile(rows, list(QUANTILES.values()), axis=0).astype(np.float64)
         return cls(
             count=len(rows),
@@ -92,5 +94,7 @@ def embodiment_statistics(datasets: Iterable[LeRobotDataset]) -> Mapping[str, Em
 def _joined(parts: list[np.ndarray], embodiment: str) -> np.ndarray:
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
-        raise TaktError(f"embodiment {embodiment!r}: expected one width in all datasets, got {widths}")
+        raise TaktError(
+            f"embodiment {embodiment!r}: expected one width in all datasets, got {widths}"
+        )
     return np.concatenate(parts)

@@ -1,13 +1,17 @@
 """Encoding and decoding of camera streams (PyAV)."""
 
+import contextlib
 import io
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from takt.datasets.errors import (
@@ -19,8 +23,8 @@ from takt.datasets.errors import (
 
 CODEC = "libx264"
 PIXEL_FORMAT = "yuv420p"
-# Every second frame is a key frame, so that random access decodes two frames at most; no B-frames,
-# so that stored order is time order. At 64 px, quality costs little space.
+# Every second frame is a key frame, so that random access decodes two frames at most; without
+# B-frames stored order is time order. At 64 px, quality costs little space.
 GOP = 2
 CRF = 16
 ENCODER_OPTIONS = {"crf": str(CRF), "g": str(GOP), "bf": "0"}
@@ -30,7 +34,7 @@ TOLERANCE_S = 1e-3
 
 
 def encode(frames: np.ndarray, rate_hz: float) -> bytes:
-    """Encode (tick, height, width, 3) uint8 RGB as an H.264 mp4; frame i is shown at i / rate_hz."""
+    """(tick, height, width, 3) uint8 RGB as an H.264 mp4; frame i is shown at i / rate_hz."""
     buffer = io.BytesIO()
     _, height, width, _ = frames.shape
     with av.open(buffer, "w", format="mp4") as container:
@@ -44,16 +48,31 @@ def encode(frames: np.ndarray, rate_hz: float) -> bytes:
     return buffer.getvalue()
 
 
-def check(path: Path, height: int, width: int, rate_hz: float) -> None:
-    """Open a video and compare its size and rate with what the dataset promises, decoding nothing."""
-    with _opened(path) as container:
-        _expect(container.streams.video[0], path, height, width, rate_hz)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """The part of a video that holds one episode: frame i is shown at start_s + i / rate_hz.
+
+    `height`, `width` (pixels) and `rate_hz` are what info.json promises.
+    """
+
+    path: Path
+    start_s: float
+    count: int
+    height: int
+    width: int
+    rate_hz: float
+
+    def tick(self, shown_s: float) -> int | None:
+        """Which frame is shown at that time; None for one between frames."""
+        if not math.isfinite(shown_s):
+            return None
+        tick = round((shown_s - self.start_s) * self.rate_hz)
+        exact = abs(shown_s - self.start_s - tick / self.rate_hz) <= TOLERANCE_S
+        return tick if exact else None
 
 
-def decode(
-    path: Path, *, start_s: float, count: int, height: int, width: int, rate_hz: float
-) -> np.ndarray:
-    """Decode the frames shown at start_s + i / rate_hz for i < count, in one sequential pass.
+def decode(clip: Clip) -> np.ndarray:
+    """Decode a clip in one sequential pass.
 
     Returns:
         (count, height, width, 3) uint8 RGB.
@@ -61,66 +80,85 @@ def decode(
     Raises:
         MissingVideoError, CorruptFileError, CameraMismatchError, RateMismatchError
     """
-    frames = np.empty((count, height, width, 3), np.uint8)
-    found = np.zeros(count, bool)
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        _expect(stream, path, height, width, rate_hz)
-        for shown_s, frame in _frames_from(container, stream, start_s, path):
-            tick = round((shown_s - start_s) * rate_hz)
-            if tick >= count:
+    frames = np.empty((clip.count, clip.height, clip.width, 3), np.uint8)
+    found = np.zeros(clip.count, bool)
+    with _opened(clip) as (container, stream):
+        for frame in container.decode(stream):
+            tick = clip.tick(_seconds(frame.pts, stream))
+            if tick is None or tick < 0:
+                continue
+            if tick >= clip.count:
                 break
-            if tick >= 0 and abs(shown_s - start_s - tick / rate_hz) <= TOLERANCE_S:
-                frames[tick] = frame.to_ndarray(format="rgb24")
-                found[tick] = True
-    if not found.all():
-        tick = int(np.argmin(found))
-        raise CorruptFileError(
-            path,
-            f"expected a frame at {start_s + tick / rate_hz:.4f} s, the video has none; "
-            f"{int(found.sum())} of {count} frames found: it is truncated or belongs to another dataset",
-        )
+            frames[tick] = frame.to_ndarray(format="rgb24")
+            found[tick] = True
+    _expect_all(found, clip)
     return frames
 
 
-def _opened(path: Path) -> InputContainer:
-    if not path.is_file():
-        raise MissingVideoError(path, "expected a video here, found none; copy the dataset again")
+def check(clip: Clip) -> None:
+    """Look for every frame of a clip without decoding it; raises as `decode` does."""
+    found = np.zeros(clip.count, bool)
+    end_s = clip.start_s + clip.count / clip.rate_hz
+    with _opened(clip) as (container, stream):
+        for packet in container.demux(stream):
+            if packet.dts is not None and _seconds(packet.dts, stream) > end_s:
+                break
+            tick = None if packet.is_corrupt else clip.tick(_seconds(packet.pts, stream))
+            if tick is not None and 0 <= tick < clip.count:
+                found[tick] = True
+    _expect_all(found, clip)
+
+
+def _seconds(stamp: int | None, stream: VideoStream) -> float:
+    """A frame without a time belongs nowhere."""
+    if stamp is None or stream.time_base is None:
+        return -math.inf
+    return float(stamp * stream.time_base)
+
+
+@contextlib.contextmanager
+def _opened(clip: Clip) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The video, checked, at the key frame before the clip; FFmpeg's errors come out named."""
+    if not clip.path.is_file():
+        raise MissingVideoError(
+            clip.path, "expected a video here, found none; copy the dataset again"
+        )
     try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise CorruptFileError(path, f"not readable as a video ({error}); copy the file again") from error
-    if not container.streams.video:
-        container.close()
-        raise CorruptFileError(path, "expected a video stream, found none")
-    return container
+        with av.open(str(clip.path)) as container:
+            if not container.streams.video:
+                raise CorruptFileError(clip.path, "expected a video stream, found none")
+            stream = container.streams.video[0]
+            _expect_format(stream, clip)
+            if clip.start_s > 0 and stream.time_base is not None:
+                start = int((clip.start_s + TOLERANCE_S) / stream.time_base)
+                container.seek(start, stream=stream)
+            yield container, stream
+    except (FFmpegError, OSError, ValueError) as error:
+        raise CorruptFileError(
+            clip.path, f"not readable as a video, damaged ({error}); copy the file again"
+        ) from error
 
 
-def _expect(stream: VideoStream, path: Path, height: int, width: int, rate_hz: float) -> None:
-    if (stream.height, stream.width) != (height, width):
+def _expect_format(stream: VideoStream, clip: Clip) -> None:
+    if (stream.height, stream.width) != (clip.height, clip.width):
         raise CameraMismatchError(
-            path,
-            f"expected {height} x {width} (height x width, info.json), "
+            clip.path,
+            f"expected {clip.height} x {clip.width} (height x width, info.json), "
             f"the video is {stream.height} x {stream.width}",
         )
     rate = stream.average_rate
-    if rate is not None and abs(float(rate) - rate_hz) > 0.01 * rate_hz:
+    if rate is not None and abs(float(rate) - clip.rate_hz) > 0.01 * clip.rate_hz:
         raise RateMismatchError(
-            path, f"expected {rate_hz:g} fps (info.json), the video runs at {float(rate):g} fps"
+            clip.path,
+            f"expected {clip.rate_hz:g} fps (info.json), the video runs at {float(rate):g} fps",
         )
 
 
-def _frames_from(
-    container: InputContainer, stream: VideoStream, start_s: float, path: Path
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames with their time in seconds, from the key frame at or before `start_s`."""
-    if stream.time_base is None:
-        raise CorruptFileError(path, "the video has no time base")
-    try:
-        if start_s > 0:
-            container.seek(int((start_s + TOLERANCE_S) / stream.time_base), stream=stream)
-        for frame in container.decode(stream):
-            if frame.pts is not None:
-                yield float(frame.pts * stream.time_base), frame
-    except (av.FFmpegError, OSError) as error:
-        raise CorruptFileError(path, f"the video is damaged ({error}); copy the file again") from error
+def _expect_all(found: np.ndarray, clip: Clip) -> None:
+    if not found.all():
+        missing_s = clip.start_s + int(np.argmin(found)) / clip.rate_hz
+        raise CorruptFileError(
+            clip.path,
+            f"expected a frame at {missing_s:.4f} s, found none ({int(found.sum())} of "
+            f"{clip.count} frames are there): truncated, or of another dataset",
+        )

@@ -10,7 +10,7 @@ from takt.types import Seconds, TaktError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """`values[i]` is the row at offset i; where `is_pad[i]` it repeats the episode's nearest row."""
+    """`values[i]` is the row at offset i; where `is_pad[i]`, the episode's nearest row."""
 
     values: np.ndarray
     is_pad: np.ndarray
@@ -28,7 +28,9 @@ def window(rows: np.ndarray, tick: int, offsets_s: Sequence[Seconds], rate_hz: f
     exact = np.asarray(offsets_s, np.float64) * rate_hz
     steps = np.rint(exact).astype(np.int64)
     if np.abs(exact - steps).max(initial=0.0) > 0.01:
-        raise TaktError(f"window offsets: expected multiples of {1 / rate_hz:g} s, got {list(offsets_s)}")
+        raise TaktError(
+            f"window offsets: expected multiples of {1 / rate_hz:g} s, got {list(offsets_s)}"
+        )
     wanted = tick + steps
     held = np.clip(wanted, 0, len(rows) - 1)
     return Window(values=rows[held], is_pad=wanted != held)

@@ -20,7 +20,7 @@ from takt.datasets.errors import (
 )
 from takt.datasets.layout import read_metadata
 from takt.datasets.lerobot import LeRobotDataset
-from takt.datasets.metadata import read_json
+from takt.datasets.metadata import ACTION, STATE, read_json
 from takt.datasets.moments import NAMES, Moments
 from takt.datasets.parquet import read_table
 from takt.datasets.schema import Schema
@@ -31,9 +31,9 @@ from takt.types import EmbodimentSpec, Episode
 class LeRobotWriter:
     """Appends episodes to the dataset in `root`, new or begun earlier.
 
-    An episode's videos and rows are written first; the rename of its file in meta/episodes commits it.
-    Whatever is killed before that leaves files that no reader looks at and the next episode overwrites;
-    whatever comes after it (info.json, stats.json) can be derived and is made again on reopening.
+    An episode's videos and rows are written first; the rename of its file in meta/episodes commits
+    it. A kill before that leaves files that our reader never looks at and that reopening removes;
+    what comes after it (info.json, stats.json) can be derived and is made again on reopening.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class LeRobotWriter:
         """Write one episode and return its index; when this returns, it survives a kill.
 
         Raises:
-            FeatureMismatchError, CameraMismatchError, RateMismatchError: it does not fit; nothing is written.
+            FeatureMismatchError, CameraMismatchError, RateMismatchError: it does not fit; nothing
+                is written.
             DiskFullError: no space; every episode finished before is safe.
         """
         self._check(episode)
@@ -98,7 +99,7 @@ class LeRobotWriter:
         if self.num_episodes:
             body = embodiment_statistics([LeRobotDataset.open(self.root)])[self._schema.spec.name]
             stats = self._merged_stats()
-            for key, whole in (("observation.state", body.state), ("action", body.action)):
+            for key, whole in ((STATE, body.state), (ACTION, body.action)):
                 stats[key] |= {name: whole.to_json()[name] for name in QUANTILES}
             with self._naming_full_disk():
                 write_atomically(self.root / "meta" / "stats.json", _json(stats))
@@ -108,7 +109,10 @@ class LeRobotWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Close, unless an error or Ctrl-C is on its way out."""
         if kind is None:
@@ -150,7 +154,9 @@ class LeRobotWriter:
         """Take the state from disk and remove what an unfinished episode left."""
         metadata = read_metadata(self.root)
         if [record.index for record in metadata.episodes] != list(range(len(metadata.episodes))):
-            raise CorruptFileError(self.root, "episodes are missing in between; cannot append to it")
+            raise CorruptFileError(
+                self.root, "episodes are missing in between; cannot append to it"
+            )
         if any(
             record.data_path != self._file(schema.DATA_PATH, record.index)
             for record in metadata.episodes
@@ -164,15 +170,17 @@ class LeRobotWriter:
         self._discard(self.num_episodes)
 
     def _stored_moments(self, index: int) -> dict[str, Moments]:
-        row = read_table(self._file(schema.EPISODES_PATH, index)).to_pylist()[0]
-        keys = ("observation.state", "action", *self._schema.camera_keys().values())
+        keys = (STATE, ACTION, *self._schema.camera_keys().values())
+        names = (*NAMES, "count")
+        columns = [f"stats/{key}/{name}" for key in keys for name in names]
+        row = read_table(self._file(schema.EPISODES_PATH, index), columns).to_pylist()[0]
         return {
-            key: Moments.from_json({name: row[f"stats/{key}/{name}"] for name in (*NAMES, "count")})
+            key: Moments.from_json({name: row[f"stats/{key}/{name}"] for name in names})
             for key in keys
         }
 
     def _discard(self, index: int) -> None:
-        """Remove the files of an uncommitted episode, so that lerobot, which globs, does not see them."""
+        """Remove the files of an uncommitted episode: lerobot globs and would see them."""
         paths = [self._file(schema.DATA_PATH, index), self._file(schema.EPISODES_PATH, index)]
         paths += [
             self._file(schema.VIDEO_PATH, index, key) for key in self._schema.camera_keys().values()
@@ -218,10 +226,13 @@ class LeRobotWriter:
         spec, width = self._schema.spec, len(self._schema.axes)
         if episode.embodiment != spec.name:
             raise FeatureMismatchError(
-                self.root, f"expected an episode of {spec.name!r}, got one of {episode.embodiment!r}"
+                self.root,
+                f"expected an episode of {spec.name!r}, got one of {episode.embodiment!r}",
             )
         if not len(episode.stamps):
-            raise FeatureMismatchError(self.root, "expected at least one tick, the episode has none")
+            raise FeatureMismatchError(
+                self.root, "expected at least one tick, the episode has none"
+            )
         columns = {"state": (episode.state, width), "actions": (episode.actions, width)}
         touch = np.zeros((0, 0)) if episode.touch is None else episode.touch
         columns["touch"] = (touch, self._schema.touch)
@@ -246,7 +257,8 @@ class LeRobotWriter:
             size = (len(episode.stamps), expected[name].height, expected[name].width, 3)
             if frames.shape != size or frames.dtype != np.uint8:
                 raise CameraMismatchError(
-                    self.root, f"camera {name!r}: expected {size} uint8, got {frames.shape} {frames.dtype}"
+                    self.root,
+                    f"camera {name!r}: expected {size} uint8, got {frames.shape} {frames.dtype}",
                 )
 
     def _check_rate(self, episode: Episode) -> None:

@@ -1,0 +1,182 @@
+"""`takt data`: look into datasets."""
+
+import json as json_format
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, subcommand
+
+from takt.extras import require_extra
+
+if TYPE_CHECKING:
+    from takt.datasets.inspection import Inspection
+    from takt.datasets.statistics import EmbodimentStatistics, Statistics
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a LeRobot dataset (v2.1 or v3.0) holds and what is wrong with it."""
+
+    directory: Positional[Path]
+    """The dataset's folder."""
+
+    json: bool = False
+    """Print one JSON object instead of tables."""
+
+    decode: bool = False
+    """Decode every image too; without it, video frames are only looked for."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Show exact statistics of state and action, per embodiment over all the datasets."""
+
+    directories: Positional[tuple[Path, ...]]
+    """The datasets' folders."""
+
+    json: bool = False
+    """Print one JSON object instead of tables."""
+
+
+Command = Annotated[Inspect, subcommand("inspect")] | Annotated[Stats, subcommand("stats")]
+
+
+def main(argv: list[str]) -> int:
+    """Run `takt data` with its own arguments.
+
+    Returns:
+        0, or 1 when `inspect` found a problem in the dataset.
+
+    Raises:
+        TaktError: no dataset there, damaged metadata, or an extra is missing.
+    """
+    command = tyro.cli(Command, args=argv, prog="takt data", config=(FlagCreatePairsOff,))
+    require_extra("data", "takt data")
+    match command:
+        case Inspect():
+            return _inspect(command)
+        case Stats():
+            return _stats(command)
+
+
+def _inspect(command: Inspect) -> int:
+    from takt.datasets.inspection import inspect
+    from takt.datasets.lerobot import LeRobotDataset
+
+    inspection = inspect(LeRobotDataset.open(command.directory), decode=command.decode)
+    if command.json:
+        print(json_format.dumps(_inspection_json(inspection), ensure_ascii=False))
+    else:
+        _print_inspection(inspection)
+    for problem in inspection.problems:
+        print(f"takt data: {problem}", file=sys.stderr)
+    return 1 if inspection.problems else 0
+
+
+def _stats(command: Stats) -> int:
+    from takt.datasets.lerobot import LeRobotDataset
+    from takt.datasets.statistics import embodiment_statistics
+
+    bodies = embodiment_statistics(LeRobotDataset.open(path) for path in command.directories)
+    if command.json:
+        print(json_format.dumps({name: _body_json(body) for name, body in bodies.items()}))
+        return 0
+    for body in bodies.values():
+        print(f"{body.embodiment}: {body.num_episodes} episodes, {body.state.count} frames")
+        _print_statistics("state", body.state, ())
+        _print_statistics("action", body.action, ())
+    return 0
+
+
+def _body_json(body: "EmbodimentStatistics") -> dict[str, Any]:
+    return {
+        "episodes": body.num_episodes,
+        "state": body.state.to_json(),
+        "action": body.action.to_json(),
+    }
+
+
+def _inspection_json(inspection: "Inspection") -> dict[str, Any]:
+    metadata = inspection.dataset.metadata
+    statistics = {"state": inspection.state, "action": inspection.action}
+    return {
+        "directory": str(metadata.root),
+        "version": metadata.version,
+        "embodiment": metadata.embodiment,
+        "fps": metadata.fps,
+        "episodes": len(metadata.episodes),
+        "frames": metadata.num_frames,
+        "cameras": [
+            {
+                "name": camera.name,
+                "height": camera.height,
+                "width": camera.width,
+                "storage": "video" if camera.is_video else "image",
+            }
+            for camera in metadata.cameras
+        ],
+        "features": {
+            feature.key: {
+                "dtype": feature.dtype,
+                "shape": list(feature.shape),
+                "names": list(feature.names),
+            }
+            for feature in metadata.features
+        },
+        "tasks": [metadata.tasks[index] for index in sorted(metadata.tasks)],
+        "lengths": [record.length for record in metadata.episodes],
+        "statistics": {name: body and body.to_json() for name, body in statistics.items()},
+        "problems": [
+            {"kind": type(problem).__name__, "path": str(problem.path), "message": str(problem)}
+            for problem in inspection.problems
+        ],
+    }
+
+
+def _print_inspection(inspection: "Inspection") -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    metadata = inspection.dataset.metadata
+    lengths = np.array([record.length for record in metadata.episodes] or [0])
+    seconds = metadata.num_frames / metadata.fps
+    grid = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("dataset", f"{metadata.root} (LeRobot {metadata.version})"),
+        ("embodiment", metadata.embodiment),
+        ("episodes", f"{len(metadata.episodes)}, {metadata.num_frames} frames, {seconds:.1f} s"),
+        ("lengths", f"{lengths.min()} … {lengths.max()} frames, median {np.median(lengths):g}"),
+        ("rate", f"{metadata.fps:g} fps"),
+        (
+            "cameras",
+            ", ".join(f"{c.name} {c.height}x{c.width}" for c in metadata.cameras) or "none",
+        ),
+        ("tasks", "; ".join(metadata.tasks[index] for index in sorted(metadata.tasks))),
+        ("columns", ", ".join(f"{f.key} {list(f.shape)}" for f in metadata.features)),
+        ("problems", str(len(inspection.problems)) if inspection.problems else "none"),
+    ):
+        # Text, not str: a task may hold what rich takes for markup.
+        grid.add_row(name, Text(value))
+    Console().print(grid)
+    axes = {feature.key: feature.names for feature in metadata.features}
+    if inspection.state is not None and inspection.action is not None:
+        _print_statistics("state", inspection.state, axes.get("observation.state", ()))
+        _print_statistics("action", inspection.action, axes.get("action", ()))
+
+
+def _print_statistics(title: str, statistics: "Statistics", axes: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    columns = ("min", "q01", "q50", "q99", "max", "mean", "std")
+    table = Table(Column(title, no_wrap=True), *columns)
+    for axis in range(len(statistics.mean)):
+        values = [f"{getattr(statistics, column)[axis]:.4g}" for column in columns]
+        table.add_row(Text(axes[axis] if axis < len(axes) else str(axis)), *values)
+    Console().print(table)
