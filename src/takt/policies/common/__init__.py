@@ -1,1 +1,1 @@
-"""TODO."""
+"""What several policies share: flow matching, rotary positions, the Qwen3-VL forward pass."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""XR-0: a Qwen3-VL backbone and a diffusion transformer that reads its keys and values."""

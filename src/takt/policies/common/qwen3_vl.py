@@ -1,0 +1,186 @@
+"""The Qwen3-VL forward pass over transformers' modules, laid out for a policy.
+
+Same weights and numbers as transformers' own forward (tested), but: images of one size run as one
+batch, keys and values come out as tensors with gradients, and the last layer may stop at them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLTextAttention,
+    Qwen3VLTextModel,
+    Qwen3VLTextRMSNorm,
+    Qwen3VLVisionBlock,
+    Qwen3VLVisionModel,
+)
+
+from takt.policies.common.rotary import Precision, Rotary, merge_order, rotate, vision_rotary
+
+Grid = tuple[int, int]
+"""Rows and columns of patches of one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisualFeatures:
+    """Merged image tokens in prompt order; `deepstack[i]` is added after text layer i."""
+
+    embeds: Tensor
+    """(visual token, text hidden)"""
+    deepstack: tuple[Tensor, ...]
+    """Each (visual token, text hidden)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextOutput:
+    """Keys and values (batch, kv head, token, head_dim) by layer; `hidden` is the normed last state."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    hidden: Tensor | None
+
+
+def encode_images(
+    visual: Qwen3VLVisionModel, pixel_values: Tensor, grids: list[Grid], precision: Precision
+) -> VisualFeatures:
+    """Visual tokens of images in prompt order.
+
+    Args:
+        visual: The tower.
+        pixel_values: (sum of rows * columns, channel * time * patch * patch), Qwen order.
+        grids: Patch rows and columns per image.
+        precision: Of the rotary frequencies.
+    """
+    if len(set(grids)) == 1:
+        rows, columns = grids[0]
+        patches = pixel_values.view(len(grids), rows * columns, -1)
+        levels = _encode_equal_images(visual, patches, grids[0], precision)
+        return VisualFeatures(levels[-1].flatten(0, 1), tuple(x.flatten(0, 1) for x in levels[:-1]))
+    parts = pixel_values.split([rows * columns for rows, columns in grids])
+    images = [
+        _encode_equal_images(visual, part.unsqueeze(0), grid, precision)
+        for part, grid in zip(parts, grids, strict=True)
+    ]
+    joined = [torch.cat([x.flatten(0, 1) for x in level]) for level in zip(*images, strict=True)]
+    return VisualFeatures(joined[-1], tuple(joined[:-1]))
+
+
+def _encode_equal_images(
+    visual: Qwen3VLVisionModel, patches: Tensor, grid: Grid, precision: Precision
+) -> list[Tensor]:
+    """(image, token, text hidden) per deepstack level, then the merged output."""
+    config = visual.config
+    embed = visual.patch_embed.proj
+    weight = embed.weight.flatten(1)
+    x = F.linear(patches.to(weight.dtype), weight, embed.bias)
+    x = x + _position_embedding(visual, grid).to(x.dtype)
+    head_dim = config.hidden_size // config.num_heads
+    cos, sin = vision_rotary(*grid, config.spatial_merge_size, head_dim, precision)
+    rotary = cos.to(x.device), sin.to(x.device)
+    levels = []
+    for number, block in enumerate(visual.blocks):
+        x = _vision_block(block, x, rotary)
+        if number in config.deepstack_visual_indexes:
+            merger = visual.deepstack_merger_list[config.deepstack_visual_indexes.index(number)]
+            levels.append(_merge(merger, x))
+    return [*levels, _merge(visual.merger, x)]
+
+
+def _position_embedding(visual: Qwen3VLVisionModel, grid: Grid) -> Tensor:
+    """(patch, hidden): the learned square grid, resampled to the image's grid if they differ."""
+    table, side = visual.pos_embed.weight, visual.num_grid_per_side
+    square = table.view(side, side, -1)
+    if grid != (side, side):
+        square = F.interpolate(
+            square.permute(2, 0, 1).unsqueeze(0), size=grid, mode="bilinear", align_corners=True
+        )[0].permute(1, 2, 0)
+    return merge_order(square, visual.config.spatial_merge_size)
+
+
+def _vision_block(block: Qwen3VLVisionBlock, x: Tensor, rotary: Rotary) -> Tensor:
+    attention = block.attn
+    images, patches, width = x.shape
+    qkv = attention.qkv(block.norm1(x)).view(images, patches, 3, attention.num_heads, -1)
+    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    query = rotate(query.float(), rotary).to(x.dtype)
+    key = rotate(key.float(), rotary).to(x.dtype)
+    mixed = F.scaled_dot_product_attention(query, key, value)
+    x = x + attention.proj(mixed.transpose(1, 2).reshape(images, patches, width))
+    return x + block.mlp(block.norm2(x))
+
+
+def _merge(merger: torch.nn.Module, x: Tensor) -> Tensor:
+    images, patches, _ = x.shape
+    merged = merger(x.flatten(0, 1))
+    return merged.view(images, -1, merged.shape[-1])
+
+
+def run_text(
+    model: Qwen3VLTextModel,
+    embeds: Tensor,
+    rotary: Rotary,
+    mask: Tensor | None,
+    deepstack: tuple[Tensor, ...],
+    visual_rows: Tensor,
+    *,
+    first_layer: int = 0,
+    need_hidden: bool = False,
+) -> TextOutput:
+    """Run the language model over token embeddings.
+
+    Args:
+        model: The language model.
+        embeds: (batch, token, hidden), image tokens already in place.
+        rotary: cos and sin, (batch, 1, token, head_dim).
+        mask: (batch, 1, token, token) boolean, or None for plain causal attention.
+        deepstack: Features added to the visual tokens after the first layers.
+        visual_rows: Their rows in the flattened (batch * token) axis, in order.
+        first_layer: Keys and values are kept from this layer on.
+        need_hidden: Whether to finish the last layer and the final norm.
+    """
+    keys, values = [], []
+    x, last = embeds, len(model.layers) - 1
+    for number, layer in enumerate(model.layers):
+        normed = rms_norm(layer.input_layernorm, x)
+        key, value = _key_value(layer.self_attn, normed, rotary)
+        if number >= first_layer:
+            keys.append(key)
+            values.append(value)
+        if number == last and not need_hidden:
+            return TextOutput(tuple(keys), tuple(values), None)
+        x = x + _attend(layer.self_attn, normed, key, value, rotary, mask)
+        x = x + layer.mlp(rms_norm(layer.post_attention_layernorm, x))
+        if number < len(deepstack):
+            flat = x.flatten(0, 1).index_add(0, visual_rows, deepstack[number].to(x.dtype))
+            x = flat.view_as(x)
+    return TextOutput(tuple(keys), tuple(values), rms_norm(model.norm, x))
+
+
+def rms_norm(norm: Qwen3VLTextRMSNorm, x: Tensor) -> Tensor:
+    """The module's norm through torch's kernel."""
+    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def _key_value(attention: Qwen3VLTextAttention, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    shape = (*x.shape[:2], -1, attention.head_dim)
+    key = rms_norm(attention.k_norm, attention.k_proj(x).view(shape)).transpose(1, 2)
+    value = attention.v_proj(x).view(shape).transpose(1, 2)
+    return rotate(key, rotary), value
+
+
+def _attend(
+    attention: Qwen3VLTextAttention,
+    x: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rotary: Rotary,
+    mask: Tensor | None,
+) -> Tensor:
+    shape = (*x.shape[:2], -1, attention.head_dim)
+    query = rms_norm(attention.q_norm, attention.q_proj(x).view(shape)).transpose(1, 2)
+    mixed = F.scaled_dot_product_attention(
+        rotate(query, rotary), key, value, mask, is_causal=mask is None, enable_gqa=True
+    )
+    return attention.o_proj(mixed.transpose(1, 2).flatten(2))

@@ -1,0 +1,174 @@
+"""The action expert: a transformer whose attention reads the VLM's keys and values.
+
+Module names are the released state-dict keys. Axes: batch, token (sink, state, actions), hidden.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from takt.policies.common.rotary import Rotary, rotate
+from takt.policies.xr0.config import DiTConfig
+
+Join = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(layer, own keys, own values) -> keys and values of [VLM, own], (batch, head, token, head_dim)."""
+
+TIME_FREQUENCIES = 256
+_RMS_EPS = 1e-6
+_MODULATIONS = 6  # shift, scale, gate of attention, then of the MLP
+
+
+class Projector(nn.Module):
+    """Two linear maps with a tanh-GELU between, or a single one with bias."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden, bias=False),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(hidden, outputs, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return self.layers(x)
+
+
+class TimeEmbedder(nn.Module):
+    """Sinusoids of the flow time (cosine first), then an MLP."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(TIME_FREQUENCIES, hidden, bias=False),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden, bias=False),
+        )
+
+    def forward(self, tau: Tensor) -> Tensor:
+        """(batch,) flow time in [0, 1] -> (batch, hidden)."""
+        half = TIME_FREQUENCIES // 2
+        steps = torch.arange(half, dtype=torch.float32, device=tau.device)
+        frequencies = torch.exp(-math.log(10_000) * steps / half)
+        angles = tau.float()[:, None] * 1000 * frequencies
+        waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
+        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+
+
+class TimeProjector(nn.Module):
+    """Time embedding -> the six modulations that all layers share."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(hidden, _MODULATIONS * hidden))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, hidden) -> (batch, 6, hidden)."""
+        return self.layers(x).unflatten(-1, (_MODULATIONS, -1))
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm with a weight."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return F.rms_norm(x, self.weight.shape, self.weight, _RMS_EPS)
+
+
+class Attention(nn.Module):
+    """One softmax over [VLM, own] keys; queries and own keys are normed, then rotated."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.head_dim = config.head_dim
+        self.qkv_proj = nn.Linear(width, 3 * width)
+        self.o_proj = nn.Linear(width, width, bias=False)
+        self.q_norm = RMSNorm(config.head_dim)
+        self.k_norm = RMSNorm(config.head_dim)
+
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor, layer: int, join: Join) -> Tensor:
+        """(batch, token, hidden) -> same; `mask` is True where a token may look."""
+        qkv = self.qkv_proj(x).view(*x.shape[:2], 3, -1, self.head_dim)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query = rotate(self.q_norm(query), rotary)
+        key = rotate(self.k_norm(key), rotary)
+        keys, values = join(layer, key, value)
+        mixed = F.scaled_dot_product_attention(query, keys, values, mask)
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.mlp_ratio * config.hidden_size
+        self.gate_proj = nn.Linear(width, inner, bias=False)
+        self.up_proj = nn.Linear(width, inner, bias=False)
+        self.down_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class DiTLayer(nn.Module):
+    """Modulated attention and MLP; the residual stream itself is normed after each."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.attn = Attention(config)
+        self.mlp = FeedForward(config)
+        self.input_layernorm = RMSNorm(width)
+        self.middle_layernorm = RMSNorm(width)
+        self.post_layernorm = RMSNorm(width)
+        self.final_layernorm = RMSNorm(width)
+        self.adaln_table = nn.Parameter(torch.randn(_MODULATIONS, width) / math.sqrt(width))
+
+    def forward(
+        self,
+        x: Tensor,
+        modulation: Tensor,
+        rotary: Rotary,
+        mask: Tensor,
+        layer: int,
+        join: Join,
+    ) -> Tensor:
+        """(batch, token, hidden) -> same; `modulation` is (batch or 1, 6, hidden), table included."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unsqueeze(2).unbind(1)
+        normed = torch.addcmul(shift1, self.input_layernorm(x), 1 + scale1)
+        x = torch.addcmul(x, gate1, self.attn(normed, rotary, mask, layer, join))
+        x = self.middle_layernorm(x)
+        normed = torch.addcmul(shift2, self.post_layernorm(x), 1 + scale2)
+        x = torch.addcmul(x, gate2, self.mlp(normed))
+        return self.final_layernorm(x)
+
+
+class DiT(nn.Module):
+    """The stack of layers."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DiTLayer(config) for _ in range(config.num_hidden_layers))
+
+    def modulations(self, time: Tensor) -> Tensor:
+        """Shared (batch, 6, hidden) time modulation -> (layer, batch, 6, hidden) with each table."""
+        tables = torch.stack([layer.adaln_table for layer in self.layers])
+        return tables.unsqueeze(1) + time
+
+    def forward(
+        self, x: Tensor, modulations: Tensor, rotary: Rotary, mask: Tensor, join: Join
+    ) -> Tensor:
+        """(batch, token, hidden) through all layers; `modulations` from the method of that name."""
+        for number, layer in enumerate(self.layers):
+            x = layer(x, modulations[number], rotary, mask, number, join)
+        return x

@@ -1,0 +1,221 @@
+"""XR-0: VLM, action expert and their projectors, under the released state-dict key names.
+
+Axes: B batch, S prompt token, T chunk step, D action dimension, q = 1 sink + state tokens + T.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3VLModel
+
+from takt.policies.common.qwen3_vl import TextOutput, encode_images, run_text
+from takt.policies.common.rotary import Rotary, text_rotary
+from takt.policies.xr0.cache import ConcatenatedKV, PreallocatedKV, PromptInputs, VLMCache
+from takt.policies.xr0.config import XR0Config
+from takt.policies.xr0.dit import DiT, Projector, TimeEmbedder, TimeProjector
+from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions
+from takt.types import TaktError
+
+
+class VLM(nn.Module):
+    """Holder that gives the backbone its released prefix `vlm.model`; the LM head is its tied table."""
+
+    def __init__(self, config: XR0Config) -> None:
+        super().__init__()
+        self.model = Qwen3VLModel(config.vlm_config())
+        nn.init.normal_(self.model.visual.pos_embed.weight, std=config.position_init_std)
+
+
+class XR0(nn.Module):
+    """The policy network; every size and both contracts by config."""
+
+    def __init__(self, config: XR0Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.dit.hidden_size
+        self.vlm = VLM(config)
+        self.dit = DiT(config.dit)
+        self.state_projector = Projector(config.state_dim, width, width)
+        self.action_projector = Projector(config.action_dim, width, width)
+        self.action_output_layer = Projector(width, config.action_dim, config.action_dim)
+        self.t_embedder = TimeEmbedder(width)
+        self.t_projector = TimeProjector(width)
+        self.sink = nn.Embedding(1, width)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the weights."""
+        return self.sink.weight.dtype
+
+    def encode(self, inputs: PromptInputs) -> VLMCache:
+        """Run vision and language once; gradients flow through the returned keys and values."""
+        output = self.run_language(inputs)
+        return self.cache(inputs, output)
+
+    def run_language(self, inputs: PromptInputs, extra: Tensor | None = None) -> TextOutput:
+        """The language model over the prompt and, after it, `extra` token embeddings (B, E, hidden).
+
+        With `extra` the last layer is finished and `hidden` returned for all S + E tokens.
+        """
+        model, text = self.vlm.model, self.config.text
+        grids = [(rows, columns) for _, rows, columns in inputs.image_grid_thw.tolist()]
+        visual = encode_images(model.visual, inputs.pixel_values, grids, self.config.rotary)
+        embeds = model.language_model.embed_tokens(inputs.input_ids)
+        slots = inputs.input_ids == self.config.token_ids.image
+        positions, padding = inputs.position_ids, inputs.attention_mask
+        rows = slots.flatten().nonzero().squeeze(1)
+        if len(rows) != len(visual.embeds):
+            raise TaktError(
+                f"prompt has {len(rows)} image tokens, but the images give {len(visual.embeds)}; "
+                "build both with the same XR0Processor"
+            )
+        flat = embeds.flatten(0, 1).index_copy(0, rows, visual.embeds.to(embeds.dtype))
+        embeds = flat.view_as(embeds)
+        if extra is not None:
+            length, count = embeds.shape[1], extra.shape[1]
+            embeds = torch.cat((embeds, extra), dim=1)
+            rows = rows + rows.div(length, rounding_mode="floor") * count
+            positions = torch.cat((positions, self.next_positions(positions, count)), dim=2)
+            if padding is not None:
+                padding = torch.cat((padding, padding.new_ones(len(extra), count)), dim=1)
+        rotary = text_rotary(
+            positions,
+            text.head_dim,
+            text.rope_theta,
+            text.mrope_section,
+            self.config.rotary,
+            embeds.dtype,
+        )
+        return run_text(
+            model.language_model,
+            embeds,
+            rotary,
+            None if padding is None else causal_mask(padding),
+            visual.deepstack,
+            rows,
+            first_layer=self.config.kv_layers.start,
+            need_hidden=extra is not None,
+        )
+
+    def cache(self, inputs: PromptInputs, output: TextOutput) -> VLMCache:
+        """The prompt's part of a language pass as what the DiT reads."""
+        length = inputs.input_ids.shape[1]
+        mask = inputs.attention_mask
+        return VLMCache(
+            keys=tuple(key[:, :, :length] for key in output.keys),
+            values=tuple(value[:, :, :length] for value in output.values),
+            attention_mask=None if mask is None else mask.bool(),
+            max_position=inputs.position_ids.amax(2),
+        )
+
+    @staticmethod
+    def next_positions(positions: Tensor, count: int) -> Tensor:
+        """(3, B, count) positions that follow the highest one of each axis and prompt."""
+        start = positions.amax(2, keepdim=True) + 1
+        return start + torch.arange(count, device=positions.device)
+
+    def velocity(
+        self,
+        cache: VLMCache,
+        state: Tensor,
+        noisy: Tensor,
+        tau: Tensor,
+        action_mask: Tensor,
+        prefix_length: int | Tensor = 0,
+    ) -> Tensor:
+        """Flow velocity of a chunk whose first actions are clean; differentiable.
+
+        Args:
+            cache: From `encode`, or rebuilt from stored keys and values.
+            state: (B, state_length, state_dim).
+            noisy: (B, T, D) interpolation at `tau`, its first `prefix_length` rows clean actions.
+            tau: (B,) flow time in [0, 1).
+            action_mask: (B or 1, T, D); 0 hides a dimension from the input, not from attention.
+            prefix_length: One number, or (B,) integers.
+
+        Returns:
+            (B, T, D); zero in the prefix. Masked-out dimensions are unconstrained.
+        """
+        horizon = noisy.shape[1]
+        tokens = self.lead_tokens(state)
+        rotary, mask = self.token_layout(cache, horizon, prefix_length, tokens.dtype)
+        modulations = self.dit.modulations(self.t_projector(self.t_embedder(tau)))
+        join = ConcatenatedKV(cache, self.config.dit.num_heads)
+        velocity = self._flow(tokens, noisy, action_mask, modulations, rotary, mask, join)
+        step = torch.arange(horizon, device=noisy.device)
+        clean = step < torch.as_tensor(prefix_length, device=noisy.device).reshape(-1, 1)
+        return velocity.masked_fill(clean[..., None], 0)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        inputs: PromptInputs | VLMCache,
+        state: Tensor,
+        action_mask: Tensor,
+        noise: Tensor,
+        prefix: Tensor | None = None,
+        steps: int | None = None,
+    ) -> Tensor:
+        """Integrate the flow from noise to a chunk that is still normalised.
+
+        Args:
+            inputs: A prompt, or its cache.
+            state: (B, state_length, state_dim).
+            action_mask: (B or 1, T, D) 0/1.
+            noise: (B, T, D), the chunk at flow time 0.
+            prefix: (B, P, D) clean normalised actions, 0 <= P <= T, returned unchanged in front.
+            steps: Euler steps; the config's by default.
+
+        Returns:
+            (B, T, D) chunk before decoding.
+        """
+        cache = inputs if isinstance(inputs, VLMCache) else self.encode(inputs)
+        steps = steps or self.config.flow_steps
+        chunk, horizon = noise.to(self.dtype, copy=True), noise.shape[1]
+        committed = 0 if prefix is None else prefix.shape[1]
+        if prefix is not None:
+            chunk[:, :committed] = prefix
+        tokens = self.lead_tokens(state)
+        rotary, mask = self.token_layout(cache, horizon, committed, tokens.dtype)
+        tau = torch.arange(steps, device=noise.device) / steps
+        modulations = self.dit.modulations(self.t_projector(self.t_embedder(tau)))
+        join = PreallocatedKV(cache, self.config.dit.num_heads, mask.shape[2], tokens.dtype)
+        for step in range(steps):
+            modulation = modulations[:, step : step + 1]
+            velocity = self._flow(tokens, chunk, action_mask, modulation, rotary, mask, join)
+            chunk[:, committed:] += velocity[:, committed:] / steps
+        return chunk
+
+    def lead_tokens(self, state: Tensor) -> Tensor:
+        """Sink and state tokens, (B, 1 + state_length, hidden)."""
+        sink = self.sink.weight.expand(len(state), 1, -1)
+        return torch.cat((sink, self.state_projector(state.to(self.dtype))), dim=1)
+
+    def token_layout(
+        self, cache: VLMCache, horizon: int, prefix_length: int | Tensor, dtype: torch.dtype
+    ) -> tuple[Rotary, Tensor]:
+        """Rotary of the DiT's own tokens and its boolean attention mask."""
+        text, contract = self.config.text, self.config.contract
+        lead = 1 + self.config.state_length
+        positions = dit_positions(
+            cache.max_position, lead, horizon, prefix_length, contract.rope_offset
+        )
+        rotary = text_rotary(
+            positions, text.head_dim, text.rope_theta, text.mrope_section, self.config.rotary, dtype
+        )
+        prompt = cache.keys[0].shape[2]
+        mask = dit_mask(cache.attention_mask, prompt, lead, horizon, contract, positions.device)
+        return rotary, mask
+
+    def _flow(
+        self,
+        lead: Tensor,
+        chunk: Tensor,
+        action_mask: Tensor,
+        modulations: Tensor,
+        rotary: Rotary,
+        mask: Tensor,
+        join: ConcatenatedKV | PreallocatedKV,
+    ) -> Tensor:
+        actions = self.action_projector((chunk * action_mask).to(lead.dtype))
+        hidden = self.dit(torch.cat((lead, actions), dim=1), modulations, rotary, mask, join)
+        return self.action_output_layer(hidden[:, lead.shape[1] :])

@@ -1,0 +1,157 @@
+"""Images and instructions -> model inputs, by the released prompt template.
+
+Axes: B batch, V view (camera), H W pixels, S prompt token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from takt.policies.common.qwen3_vl import Grid
+from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.config import VisionConfig, XR0Config
+from takt.policies.xr0.images import fit_size, pack_patches, resize
+from takt.types import TaktError
+
+_IMAGE = "<|image_pad|>"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLayout:
+    """One prompt's tokens (S,) and rotary positions (3, S); shared by every image of its shape."""
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+
+
+def prompt_text(views: Sequence[str], instruction: str, image_tokens: Sequence[int]) -> str:
+    """The released prompt; `image_tokens[i]` placeholders stand for the image of `views[i]`."""
+    blocks = "".join(
+        f"# {view}\n<|vision_start|>{_IMAGE * count}<|vision_end|>\n"
+        for view, count in zip(views, image_tokens, strict=True)
+    )
+    return (
+        "<|im_start|>user\nThe following observations are captured from multiple views.\n"
+        f"{blocks}Generate robot actions for the task:\n{instruction} /no_cot<|im_end|>\n"
+        "<|im_start|>assistant\n<cot></cot><|im_end|>\n"
+    )
+
+
+def rotary_positions(
+    input_ids: Sequence[int], grids: Sequence[Grid], config: XR0Config
+) -> np.ndarray:
+    """(3, S) time, height and width positions: text counts up, an image spans its merged grid.
+
+    Text after an image continues at its start plus its longer side.
+    """
+    merge = config.vision.spatial_merge_size
+    columns: list[np.ndarray] = []
+    start, token, pending = 0, 0, list(grids)
+    while token < len(input_ids):
+        if input_ids[token] != config.token_ids.image:
+            columns.append(np.full((3, 1), start))
+            start, token = start + 1, token + 1
+            continue
+        rows, cols = (side // merge for side in pending.pop(0))
+        height, width = np.divmod(np.arange(rows * cols), cols)
+        columns.append(start + np.stack([np.zeros_like(height), height, width]))
+        start, token = start + max(rows, cols), token + rows * cols
+    return np.concatenate(columns, axis=1)
+
+
+class XR0Processor:
+    """Builds `PromptInputs` for one set of views; layouts are cached per instruction and image size."""
+
+    def __init__(self, config: XR0Config, tokenizer: Tokenizer, views: Sequence[str]) -> None:
+        """`views` are the prompt titles of the cameras, in prompt order.
+
+        Raises:
+            TaktError: The tokenizer's ids differ from the model's.
+        """
+        if not views:
+            raise TaktError(
+                "the prompt has no image slot: expected at least one camera view, got none"
+            )
+        if tokenizer.token_to_id(_IMAGE) != config.token_ids.image:
+            raise TaktError(
+                f"tokenizer gives {_IMAGE} the id {tokenizer.token_to_id(_IMAGE)}, the model expects "
+                f"{config.token_ids.image}; use the tokenizer.json that came with the weights"
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        self.views = tuple(views)
+        self._layout = lru_cache(maxsize=256)(self._build_layout)
+
+    def __call__(
+        self, images: Sequence[np.ndarray | torch.Tensor], instructions: Sequence[str]
+    ) -> PromptInputs:
+        """A batch.
+
+        Args:
+            images: Per view (B, H, W, 3) uint8; views may differ in size.
+            instructions: B task texts; a shorter prompt is padded on the right.
+        """
+        if len(images) != len(self.views):
+            raise TaktError(
+                f"expected images of {len(self.views)} views {self.views}, got {len(images)}"
+            )
+        vision = self.config.vision
+        fitted = [self._fit(torch.as_tensor(view)) for view in images]
+        grids = tuple(
+            (view.shape[1] // vision.patch_size, view.shape[2] // vision.patch_size)
+            for view in fitted
+        )
+        patches = torch.cat([pack_patches(view, vision) for view in fitted], dim=1)
+        layouts = [self._layout(text, grids) for text in instructions]
+        input_ids, position_ids, mask = _pad(layouts)
+        grid_thw = torch.tensor([(1, *grid) for grid in grids]).repeat(len(instructions), 1)
+        return PromptInputs(
+            input_ids=input_ids,
+            attention_mask=mask,
+            pixel_values=patches.flatten(0, 1),
+            image_grid_thw=grid_thw,
+            position_ids=position_ids,
+        )
+
+    def _fit(self, view: torch.Tensor) -> torch.Tensor:
+        if view.dtype != torch.uint8 or view.ndim != 4 or view.shape[3] != 3:
+            raise TaktError(
+                f"images: expected (batch, height, width, 3) uint8, got {tuple(view.shape)} {view.dtype}"
+            )
+        size = fit_size(view.shape[1], view.shape[2], self.config)
+        return view if size == tuple(view.shape[1:3]) else resize(view, size)
+
+    def _build_layout(self, instruction: str, grids: tuple[Grid, ...]) -> PromptLayout:
+        counts = [_image_tokens(grid, self.config.vision) for grid in grids]
+        text = prompt_text(self.views, instruction, counts)
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        if ids.count(self.config.token_ids.image) != sum(counts):
+            raise TaktError(f"instruction must not contain image tokens: {instruction!r}")
+        positions = rotary_positions(ids, grids, self.config)
+        return PromptLayout(torch.tensor(ids), torch.from_numpy(positions))
+
+
+def _image_tokens(grid: Grid, vision: VisionConfig) -> int:
+    return grid[0] * grid[1] // vision.spatial_merge_size**2
+
+
+def _pad(
+    layouts: Sequence[PromptLayout],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Stack (B, S), (3, B, S) and, if lengths differ, a (B, S) mask; pads repeat position 0."""
+    lengths = [len(layout.input_ids) for layout in layouts]
+    longest = max(lengths)
+    if min(lengths) == longest:
+        ids = torch.stack([layout.input_ids for layout in layouts])
+        return ids, torch.stack([layout.position_ids for layout in layouts], dim=1), None
+    ids = torch.zeros(len(layouts), longest, dtype=torch.long)
+    positions = torch.zeros(3, len(layouts), longest, dtype=torch.long)
+    for row, layout in enumerate(layouts):
+        ids[row, : lengths[row]] = layout.input_ids
+        positions[:, row, : lengths[row]] = layout.position_ids
+    mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
+    return ids, positions, mask

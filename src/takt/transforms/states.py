@@ -1,0 +1,38 @@
+"""A body's measured state -> the policy's state vector."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from takt.transforms.normalise import Normalise
+from takt.transforms.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class StateTransform:
+    """Slotted; normalised only if statistics are given (the released models take raw radians and metres)."""
+
+    slots: Slots
+    normalise: Normalise | None = None
+
+    def forward(self, state: np.ndarray) -> np.ndarray:
+        """(..., A) -> (..., D) float32."""
+        wide = self.slots.forward(state).astype(np.float32)
+        if self.normalise is None:
+            return wide
+        return self.normalise.forward(wide[..., None, :])[..., 0, :]
+
+    def inverse(self, wide: np.ndarray) -> np.ndarray:
+        """(..., D) -> (..., A)."""
+        if self.normalise is not None:
+            wide = self.normalise.inverse(wide[..., None, :])[..., 0, :]
+        return self.slots.inverse(wide)
+
+
+def fit_state_statistics(states: np.ndarray, slots: Slots) -> Normalise:
+    """Statistics (1, D) of (sample, A) states."""
+    wide = slots.forward(states.astype(np.float64))
+    return Normalise(
+        wide.mean(0, keepdims=True).astype(np.float32),
+        wide.std(0, keepdims=True).astype(np.float32),
+    )
