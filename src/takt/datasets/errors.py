@@ -26,6 +26,10 @@ class CorruptFileError(DatasetError):
     """A file is truncated, unreadable or contradicts the metadata."""
 
 
+class MissingColumnError(CorruptFileError):
+    """A parquet file lacks a column that the metadata names."""
+
+
 class MissingDataError(DatasetError):
     """A parquet file named by the metadata is not there."""
 

@@ -11,7 +11,7 @@ import PIL.Image
 
 from takt.datasets import video
 from takt.datasets.episode_table import EpisodeTable, read_episode_table
-from takt.datasets.errors import CameraMismatchError, CorruptFileError
+from takt.datasets.errors import CameraMismatchError, CorruptFileError, MissingColumnError
 from takt.datasets.layout import read_metadata
 from takt.datasets.metadata import Camera, DatasetMetadata, EpisodeRecord
 from takt.datasets.parquet import read_table
@@ -150,11 +150,14 @@ class LeRobotDataset:
 
 def _parquet_images(record: EpisodeRecord, camera: Camera) -> np.ndarray:
     path = record.data_path
-    rows = (
-        read_table(path, [camera.key, "episode_index"], record.index).column(camera.key).to_pylist()
-    )
+    try:
+        table = read_table(path, [camera.key, "episode_index"], record.index)
+    except MissingColumnError as error:
+        raise CameraMismatchError(
+            path, f"camera {camera.name!r}, which info.json lists, has no images here"
+        ) from error
     frames = np.empty((record.length, camera.height, camera.width, 3), np.uint8)
-    for tick, row in enumerate(rows):
+    for tick, row in enumerate(table.column(camera.key).to_pylist()[: record.length]):
         frame = _decoded(row, path, camera)
         if frame.shape != frames.shape[1:]:
             raise CameraMismatchError(

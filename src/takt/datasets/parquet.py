@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from takt.datasets.errors import CorruptFileError, MissingDataError
+from takt.datasets.errors import CorruptFileError, MissingColumnError, MissingDataError
 
 
 def read_table(
@@ -20,7 +20,8 @@ def read_table(
 
     Raises:
         MissingDataError: there is no such file.
-        CorruptFileError: it is truncated, or a column is missing.
+        MissingColumnError: it lacks one of the columns.
+        CorruptFileError: it is truncated or damaged.
     """
     if not path.is_file():
         raise MissingDataError(
@@ -32,7 +33,7 @@ def read_table(
             if columns is None:
                 columns = [name for name in names if not name.startswith("stats/")]
             if missing := [name for name in columns if name not in names]:
-                raise CorruptFileError(
+                raise MissingColumnError(
                     path, f"expected the columns {missing}, the file has {names}"
                 )
             groups = range(file.num_row_groups)
