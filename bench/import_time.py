@@ -1,4 +1,4 @@
-"""Start-up time: best of 7 of `import takt` and `takt --help`, beside a bare interpreter and numpy."""
+"""Start-up time: best of 7 of `import takt` and `takt --help`, beside python and numpy alone."""
 
 import subprocess
 import sys

@@ -41,7 +41,7 @@ def _run(name: str, argv: list[str]) -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print(f"takt {name}: the disk is full ({error}); make room and run it again", file=sys.stderr)
+        print(f"takt {name}: the disk is full ({error}); make room, run it again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"takt {name}: interrupted", file=sys.stderr)

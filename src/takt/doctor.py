@@ -32,19 +32,21 @@ GL_PACKAGES = "libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2 libosmesa6"
 
 # Small shadow maps and no multisampling: on a software renderer the defaults cost 30 times as much.
 _SCENE = """
-<mujoco><visual><quality shadowsize="512" offsamples="0"/></visual><worldbody><light pos="0 0 3"/><geom type="plane" size="1 1 .1" rgba="1 1 1 1"/>
+<mujoco><visual><quality shadowsize="512" offsamples="0"/></visual><worldbody>
+<light pos="0 0 3"/><geom type="plane" size="1 1 .1" rgba="1 1 1 1"/>
 <geom type="box" size=".2 .2 .2" pos="0 0 .2" rgba="1 0 0 1"/></worldbody></mujoco>
 """
 _TORCH_PROBE = """
 import json, torch
-names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-print(json.dumps({"torch": torch.__version__, "devices": names, "threads": torch.get_num_threads()}))
+devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+threads = torch.get_num_threads()
+print(json.dumps({"torch": torch.__version__, "devices": devices, "threads": threads}))
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One finding. `measures` are numbers whose names carry their units; `advice` is empty when ok."""
+    """One finding; `advice` is empty when all is well, `measures` carry units in their names."""
 
     name: str
     status: Status
@@ -58,7 +60,7 @@ class _ProbeError(Exception):
 
 
 def _probe(arguments: list[str], **environment: str) -> dict:
-    """Run this interpreter on `arguments` and parse its last line; a driver's crash stays in the child."""
+    """Last line of this interpreter run on `arguments`, parsed; a driver's crash stays in there."""
     try:
         child = subprocess.run(
             [sys.executable, *arguments],
@@ -91,15 +93,7 @@ def check_renderer() -> Check:
         except _ProbeError as error:
             failures.append(f"{backend}: {error}")
             continue
-        slow = frame_ms > RENDER_BUDGET_MS
-        advice = f"slower than the {RENDER_BUDGET_MS:.0f} ms a live 30 Hz body allows; a GPU helps"
-        return Check(
-            name="renderer",
-            status="warn" if slow else "ok",
-            found=f"{backend}, {frame_ms:.1f} ms per {RENDER_SIZE_PX} px frame",
-            advice=advice * slow or f"export MUJOCO_GL={backend}" * (backend != "egl"),
-            measures={"frame_ms": frame_ms},
-        )
+        return _rendered(backend, frame_ms)
     return Check(
         name="renderer",
         status="fail",
@@ -108,10 +102,23 @@ def check_renderer() -> Check:
     )
 
 
+def _rendered(backend: str, frame_ms: float) -> Check:
+    advice = "" if backend == "egl" else f"EGL failed: export MUJOCO_GL={backend}"
+    if frame_ms > RENDER_BUDGET_MS:
+        advice = f"a 30 Hz body in wall time allows {RENDER_BUDGET_MS:.0f} ms; a GPU helps"
+    return Check(
+        name="renderer",
+        status="warn" if advice else "ok",
+        found=f"{backend}, {frame_ms:.1f} ms per {RENDER_SIZE_PX} px frame",
+        advice=advice,
+        measures={"frame_ms": frame_ms},
+    )
+
+
 def check_gpu() -> Check:
     """CUDA devices as torch sees them, or as the driver does when torch is absent."""
     advice = "none is needed for the nano policy; a larger one needs a CUDA device and driver"
-    if "torch" not in missing_modules("train"):
+    if not missing_modules("train"):
         try:
             seen = _probe(["-c", _TORCH_PROBE])
         except _ProbeError as error:
@@ -200,13 +207,15 @@ def _video_round_trip(count: int) -> int:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as container:
-        return sum(1 for _ in container.decode(video=0))
+    with av.open(buffer, "r") as recorded:
+        return sum(1 for _ in recorded.decode(video=0))
 
 
 def check_processor() -> Check:
     """Cores that this process may use; the control loop and the policy want one each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
     threads = os.environ.get("OMP_NUM_THREADS", "unset")
     return Check(
         name="processor",
