@@ -71,6 +71,11 @@ class LeRobotWriter:
             self._write_derived()
 
     @property
+    def spec(self) -> EmbodimentSpec:
+        """The body whose episodes it writes."""
+        return self._schema.spec
+
+    @property
     def num_episodes(self) -> int:
         """Finished episodes."""
         return len(self._lengths)
@@ -97,7 +102,7 @@ class LeRobotWriter:
     def close(self) -> None:
         """Add exact quantiles to stats.json; a dataset never closed lacks nothing else."""
         if self.num_episodes:
-            body = embodiment_statistics([LeRobotDataset.open(self.root)])[self._schema.spec.name]
+            body = embodiment_statistics([LeRobotDataset.open(self.root)])[self.spec.name]
             stats = self._merged_stats()
             for key, whole in ((STATE, body.state), (ACTION, body.action)):
                 stats[key] |= {name: whole.to_json()[name] for name in QUANTILES}
@@ -121,7 +126,7 @@ class LeRobotWriter:
     def _write_episode(self, episode: Episode, index: int) -> None:
         first_row = sum(self._lengths)
         for name, key in self._schema.camera_keys().items():
-            content = video.encode(episode.images[name], self._schema.spec.rate_hz)
+            content = video.encode(episode.images[name], self.spec.rate_hz)
             write_atomically(self._file(schema.VIDEO_PATH, index, key), content)
         tasks = list(dict.fromkeys([*self._tasks, episode.instruction]))
         if tasks != self._tasks:
@@ -223,7 +228,7 @@ class LeRobotWriter:
             )
 
     def _check(self, episode: Episode) -> None:
-        spec, width = self._schema.spec, len(self._schema.axes)
+        spec, width = self.spec, len(self._schema.axes)
         if episode.embodiment != spec.name:
             raise FeatureMismatchError(
                 self.root,
@@ -248,7 +253,7 @@ class LeRobotWriter:
         self._check_rate(episode)
 
     def _check_cameras(self, episode: Episode) -> None:
-        expected = {camera.name: camera for camera in self._schema.spec.cameras}
+        expected = {camera.name: camera for camera in self.spec.cameras}
         if set(episode.images) != set(expected) or set(episode.image_stamps) != set(expected):
             raise CameraMismatchError(
                 self.root, f"expected the cameras {sorted(expected)}, got {sorted(episode.images)}"
@@ -262,7 +267,7 @@ class LeRobotWriter:
                 )
 
     def _check_rate(self, episode: Episode) -> None:
-        rate = self._schema.spec.rate_hz
+        rate = self.spec.rate_hz
         if episode.rate_hz != rate:
             raise RateMismatchError(self.root, f"expected {rate:g} Hz, got {episode.rate_hz:g} Hz")
         late = np.abs(episode.stamps - np.arange(len(episode.stamps)) / rate).max()
