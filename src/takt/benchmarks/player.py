@@ -1,0 +1,218 @@
+"""Who works the station: holds still, follows the script, or looks and thinks."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
+from takt.benchmarks.cycle import CycleBody
+from takt.runtime.chunking import (
+    AsynchronousPrefix,
+    Chunking,
+    ChunkingError,
+    Synchronous,
+    validate,
+)
+from takt.runtime.inference import Inference, InlinePolicy, PolicyWorker
+from takt.runtime.latency import delay_ticks
+from takt.runtime.process import PolicyProcess
+from takt.types import ActionChunk, EmbodimentSpec, Observation
+
+if TYPE_CHECKING:
+    from takt.simulation.nut_station.station import NutStation
+
+Mode = Literal["async", "sync"]
+XR0_FACTORY = "takt.policies.xr0.policy:load_policy"
+MID_GREY = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keeps the arms where they are: the control that must never succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """The scripted expert with privileged state; thinks within a tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A policy from a checkpoint, in its own process."""
+
+    checkpoint: Path
+
+
+Player = Hold | Expert | Learned
+
+
+def player_named(name: str) -> Player:
+    """`hold`, `expert`, `nano` (the packaged checkpoint) or a checkpoint's folder."""
+    match name:
+        case "hold":
+            return Hold()
+        case "expert":
+            return Expert()
+        case "nano":
+            return Learned(packaged_checkpoint("nano_station"))
+        case _:
+            return Learned(Path(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A player ready to work: its worker, how its plans are chained, their delay in ticks."""
+
+    worker: PolicyWorker
+    chunking: Chunking
+    horizon: int
+    delay: int
+    latency_ms: float
+    digest: str
+
+
+def take_seat(
+    player: Player, station: "NutStation", *, mode: Mode, latency_ms: float, grey: bool
+) -> tuple[CycleBody, Seat]:
+    """The body as the player senses it, and the player's seat; close its worker afterwards.
+
+    Raises:
+        ChunkingError: the plans are too short for the latency.
+    """
+    delay = delay_ticks(latency_ms, station.spec.rate_hz)
+    match player:
+        case Expert():
+            from takt.simulation.nut_station.expert import ScriptedExpert
+
+            return _without_cameras(station), Seat(
+                worker=InlinePolicy(ScriptedExpert(station)),
+                chunking=Synchronous(1),
+                horizon=1,
+                delay=0,
+                latency_ms=0.0,
+                digest="expert",
+            )
+        case Hold():
+            policy = HoldPolicy(station.spec)
+            chunking = chain(mode, policy.execute, delay)
+            validate(chunking, policy.horizon, delay)
+            worker = InlinePolicy(policy)
+            horizon, digest = policy.horizon, "hold"
+        case Learned(checkpoint):
+            facts = read_chunking(checkpoint, station.spec.name)
+            chunking = chain(mode, facts.execute, delay)
+            validate(chunking, facts.horizon, delay)
+            _require_prefix(chunking, facts.max_prefix)
+            kwargs = {"checkpoint": str(checkpoint), "embodiment": station.spec.name, "threads": 1}
+            worker = PolicyProcess(XR0_FACTORY, kwargs)
+            horizon, digest = facts.horizon, folder_digest(checkpoint)
+    return station, Seat(
+        worker=GreyWorker(worker) if grey else worker,
+        chunking=chunking,
+        horizon=horizon,
+        delay=delay,
+        latency_ms=latency_ms,
+        digest=digest,
+    )
+
+
+def chain(mode: Mode, execute: int, delay: int) -> Chunking:
+    """The paper's two ways to run; the prefix is as long as the inference (Δt_c = Δt_inf)."""
+    match mode:
+        case "sync":
+            return Synchronous(execute)
+        case "async":
+            return AsynchronousPrefix(execute, prefix=delay)
+
+
+def _require_prefix(chunking: Chunking, max_prefix: int) -> None:
+    if isinstance(chunking, AsynchronousPrefix) and chunking.prefix > max_prefix:
+        raise ChunkingError(
+            f"expected a prefix of at most {max_prefix} actions, as trained, "
+            f"got {chunking.prefix}; "
+            "lower --latency-ms or run --mode sync"
+        )
+
+
+class HoldPolicy:
+    """Plans to stay where the cycle began."""
+
+    horizon, execute = 30, 15
+
+    def __init__(self, spec: EmbodimentSpec) -> None:
+        """Nothing is held yet."""
+        self._spec = spec
+        self._pose: np.ndarray | None = None
+
+    def reset(self, seed: int) -> None:
+        """Forget the pose."""
+        self._pose = None
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        """The first pose, `horizon` times."""
+        if self._pose is None:
+            space = self._spec.action_space
+            self._pose = np.clip(observation.state, space.low, space.high)
+        actions = np.repeat(self._pose[None], self.horizon, axis=0)
+        return ActionChunk(stamp=observation.stamp, dt=self._spec.dt, actions=actions)
+
+
+class GreyWorker:
+    """The same policy, blind: every image it is handed is mid grey."""
+
+    def __init__(self, worker: PolicyWorker) -> None:
+        """Wrap `worker`."""
+        self._worker = worker
+
+    def reset(self, seed: int) -> None:
+        """Begin a new episode."""
+        self._worker.reset(seed)
+
+    def submit(self, observation: Observation, committed: ActionChunk | None) -> None:
+        """Hand on all but the images."""
+        images: Mapping[str, np.ndarray] = {
+            name: np.full_like(image, MID_GREY) for name, image in observation.images.items()
+        }
+        self._worker.submit(replace(observation, images=images), committed)
+
+    def ready(self) -> bool:
+        """Whether the plan is here."""
+        return self._worker.ready()
+
+    def result(self) -> Inference:
+        """The plan."""
+        return self._worker.result()
+
+    def close(self) -> None:
+        """Release the policy."""
+        self._worker.close()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of a checkpoint's files."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _without_cameras(station: "NutStation") -> CycleBody:
+    """The same station with `observe` not rendering: an expert asks every tick and never looks."""
+
+    def observe() -> Observation:
+        return Observation(
+            stamp=station.now,
+            images={},
+            image_stamps={},
+            state=station.state(),
+            instruction=station.spec.instruction,
+        )
+
+    station.observe = observe
+    return station

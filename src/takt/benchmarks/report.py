@@ -1,0 +1,298 @@
+"""`report.html`: one self-contained page that shows how a shift went."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from takt.benchmarks import charts
+from takt.benchmarks.cycle import OUTCOMES, CycleRecord
+from takt.benchmarks.kpi import TAKT_S
+from takt.benchmarks.replay import SPEED
+from takt.benchmarks.summary import ShiftSummary
+
+# The published pilot of this station, for comparison: share installed over 3 h.
+PILOT = {"both": 0.902, "left": 0.917, "right": 0.967}
+MODES = {"async": "asynchronous", "sync": "synchronous"}
+STITCH_S = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftRun:
+    """A finished shift as the report needs it; `config` is its resolved config."""
+
+    config: Mapping[str, Any]
+    records: Sequence[CycleRecord]
+    summary: ShiftSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A cycle worth watching: H.264 mp4 bytes and the cycle they show."""
+
+    title: str
+    record: CycleRecord
+    video: bytes
+
+
+def pick_clips(records: Sequence[CycleRecord]) -> list[tuple[str, CycleRecord]]:
+    """The best and the worst cycle: by sides installed, then by time. One cycle is only itself."""
+
+    def rank(record: CycleRecord) -> tuple[int, float]:
+        done = sum(outcome == "installed" for outcome in record.outcomes.values())
+        return -done, record.cycle_s
+
+    ranked = sorted(records, key=rank)
+    clips = [("Best cycle", ranked[0]), ("Worst cycle", ranked[-1])]
+    return clips[: len(ranked)]
+
+
+def build_report(run: ShiftRun, clips: Sequence[Clip], beside: ShiftRun | None = None) -> str:
+    """The whole page; `beside` is another shift to compare with."""
+    title = f"takt shift · {run.config['policy']} · {MODES[run.config['mode']]}"
+    sections = [
+        _hero(run.summary),
+        _tiles(run.summary),
+        _times(run),
+        _outcomes(run.summary),
+        _kpis(run.summary),
+        _latency(run),
+        _stitching(run),
+        *([_comparison(run, beside)] if beside else []),
+        _videos(clips),
+        _config(run),
+    ]
+    style = files("takt.benchmarks").joinpath("report.css").read_text()
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
+        f'{_header(run)}<div class="grid">{"".join(sections)}</div>{_footer()}'
+        "</main></body></html>\n"
+    )
+
+
+def _card(title: str, note: str, body: str, classes: str = "") -> str:
+    return (
+        f'<section class="card {classes}"><h2>{escape(title)}</h2>'
+        f'<p class="note">{escape(note)}</p>{body}</section>'
+    )
+
+
+def _header(run: ShiftRun) -> str:
+    config = run.config
+    first, last = config["seed"], config["seed"] + len(run.records) - 1
+    sight = ", images replaced by grey" if config["grey"] else ""
+    return (
+        '<header><div><div class="brand">takt · nut station</div>'
+        f"<h1>Shift of {len(run.records)} cycles, {MODES[config['mode']]}</h1></div>"
+        f'<p class="sub">policy <b>{escape(config["policy"])}</b>{sight} · {config["clock"]} clock'
+        " · "
+        f"seeds {first}–{last}</p></header>"
+    )
+
+
+def _hero(summary: ShiftSummary) -> str:
+    both = summary.both
+    hero = (
+        '<section class="card hero"><h2>Both nuts installed</h2>'
+        f'<div class="figure">{100 * both.rate:.1f}<small> %</small></div>'
+        f'<p class="sub"><b>{both.k} of {both.n}</b> parts · 95 % Wilson interval '
+        f"{100 * both.lo:.1f}–{100 * both.hi:.1f} %</p></section>"
+    )
+    rates = {"both": both, "left": summary.left, "right": summary.right}
+    chart = _card(
+        "Success by side",
+        "Point: measured. Band: 95 % Wilson interval. Amber line: the published pilot.",
+        charts.intervals(rates, PILOT),
+        "rates",
+    )
+    return hero + chart
+
+
+def _tiles(summary: ShiftSummary) -> str:
+    motion = summary.motion
+    tiles = [
+        (f"{summary.cycle_s['p95']:.1f}", "s", f"cycle time p95, takt {TAKT_S:g} s"),
+        (f"{100 * summary.kpi.oee:.1f}", "%", "overall effectiveness (OEE)"),
+        (f"{motion.stalls}", "ticks", "stalls: nothing due to execute"),
+        (f"{100 * motion.idle_share:.1f}", "%", "idle, held waiting for a plan"),
+        (_number(motion.seam_ratio, 2), "×", "jump at seams over in-plan steps"),
+        (_number(motion.jerk_rms, 0), "rad/s³", "RMS jerk of joint targets"),
+    ]
+    cells = [
+        f'<div class="tile"><b>{figure} <small>{unit}</small></b><span>{escape(label)}</span></div>'
+        for figure, unit, label in tiles
+    ]
+    return f'<div class="tiles">{"".join(cells)}</div>'
+
+
+def _times(run: ShiftRun) -> str:
+    cycle_s = run.summary.cycle_s
+    note = (
+        f"Median {cycle_s['p50']:.1f} s, p95 {cycle_s['p95']:.1f} s, "
+        f"longest {cycle_s['max']:.1f} s; simulated seconds, station constant included. "
+        "Red: a side was not installed."
+    )
+    return _card("Cycle times", note, charts.cycle_times(run.records))
+
+
+def _outcomes(summary: ShiftSummary) -> str:
+    seen = [name for name in OUTCOMES if any(name in c for c in summary.outcomes.values())]
+    legend = "".join(
+        f'<li><span class="dot {name}"></span>{name.replace("_", " ")}: '
+        f"{' / '.join(str(counts.get(name, 0)) for counts in summary.outcomes.values())}</li>"
+        for name in seen
+    )
+    body = charts.outcome_bars(summary.outcomes) + f'<ul class="legend">{legend}</ul>'
+    return _card("Outcomes", "Every side of every cycle, counts left / right.", body, "half")
+
+
+def _kpis(summary: ShiftSummary) -> str:
+    kpi = summary.kpi
+    meters = [
+        ("availability", kpi.availability, ""),
+        ("performance", kpi.performance, ""),
+        ("quality = first-pass yield", kpi.quality, ""),
+        ("OEE", kpi.oee, "total"),
+    ]
+    rows = "".join(
+        f'<div class="meter {classes}"><div><span>{name}</span><b>{100 * share:.1f} %</b></div>'
+        f'<i style="--share:{100 * share:.1f}%"></i></div>'
+        for name, share, classes in meters
+    )
+    note = (
+        f"ISO 22400-2. Scrap {100 * kpi.scrap:.1f} %, governor interventions {kpi.interventions}."
+    )
+    return _card("Line indicators", note, rows, "half")
+
+
+def _latency(run: ShiftRun) -> str:
+    compute_ms = np.concatenate([record.compute_ms for record in run.records])
+    if len(compute_ms) == 0:
+        return ""
+    wanted = run.summary.inference_ms
+    motion = run.summary.motion
+    age = "" if motion.age_s is None else f", mean observation age {1e3 * motion.age_s:.0f} ms"
+    note = (
+        f"{len(compute_ms)} inferences, measured compute p50 {wanted['p50']:.1f} ms, "
+        f"p95 {wanted['p95']:.1f} ms; late {motion.late}, dropped {motion.dropped}{age}."
+    )
+    chart = charts.histogram(compute_ms, run.summary.latency_ms, "ms")
+    return _card("Inference latency", note, chart, "half")
+
+
+def _stitching(run: ShiftRun) -> str:
+    record = pick_clips(run.records)[0][1]
+    rate_hz = run.config["rate_hz"]
+    window = min(int(STITCH_S * rate_hz), len(record.actions))
+    begin = max(0, (len(record.actions) - window) // 3)
+    stretch = slice(begin, begin + window)
+    # the axes that move most in the window say most
+    spread = np.ptp(record.actions[stretch], axis=0)
+    axes = np.argsort(-spread)[:3]
+    note = (
+        f"{window / rate_hz:.0f} s of the best cycle: three joint targets over the plans behind "
+        "them (bands alternate). Red: held, waiting for a plan."
+    )
+    chart = charts.stitching(record.actions[stretch][:, axes], record.chunk[stretch], rate_hz)
+    return _card("How plans are stitched", note, chart, "half")
+
+
+def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
+    runs = (run, beside)
+
+    def row(name: str, values: Sequence[str]) -> str:
+        return f"<tr><td>{name}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+
+    def rate(found: Any) -> str:  # noqa: ANN401
+        return f"{100 * found.rate:.1f} % ({100 * found.lo:.1f}–{100 * found.hi:.1f})"
+
+    parts = [r.summary for r in runs]
+    rows = [
+        row("parts", [str(s.cycles) for s in parts]),
+        row("both sides (95 %)", [rate(s.both) for s in parts]),
+        row("left", [rate(s.left) for s in parts]),
+        row("right", [rate(s.right) for s in parts]),
+        row(
+            "cycle p50 / p95", [f"{s.cycle_s['p50']:.1f} / {s.cycle_s['p95']:.1f} s" for s in parts]
+        ),
+        row("idle share", [f"{100 * s.motion.idle_share:.1f} %" for s in parts]),
+        row("stalls", [f"{s.motion.stalls} ticks" for s in parts]),
+        row("seam ratio", [_number(s.motion.seam_ratio, 2) for s in parts]),
+        row("RMS jerk", [f"{_number(s.motion.jerk_rms, 0)} rad/s³" for s in parts]),
+        row("OEE", [f"{100 * s.kpi.oee:.1f} %" for s in parts]),
+    ]
+    heads = "".join(
+        f"<th>{escape(r.config['policy'])}, {MODES[r.config['mode']]}</th>" for r in runs
+    )
+    body = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    same = run.config["seed"] == beside.config["seed"]
+    note = f"{'The same seeds' if same else 'Other seeds'}, {len(beside.records)} cycles beside."
+    return _card("Side by side", note, body)
+
+
+def _videos(clips: Sequence[Clip]) -> str:
+    figures = []
+    for clip in clips:
+        data = base64.b64encode(clip.video).decode()
+        sides = ", ".join(f"{side} {name}" for side, name in clip.record.outcomes.items())
+        figures.append(
+            '<figure><video controls muted loop playsinline preload="auto" '
+            f'src="data:video/mp4;base64,{data}"></video><figcaption><b>{escape(clip.title)}</b>: '
+            f"seed {clip.record.seed}, {clip.record.cycle_s:.1f} s, "
+            f"{escape(sides.replace('_', ' '))}</figcaption></figure>"
+        )
+    if not figures:
+        return ""
+    body = f'<div class="pair">{"".join(figures)}</div>'
+    return _card("On camera", f"Replayed from the recorded actions, {SPEED}× speed.", body)
+
+
+def _config(run: ShiftRun) -> str:
+    config = run.config
+    rows = "".join(
+        f"<tr><td>{escape(key)}</td><td><code>{escape(str(value))}</code></td></tr>"
+        for key, value in config.items()
+    )
+    command = (
+        f"takt shift --policy {config['policy']} --cycles {config['cycles']} "
+        f"--mode {config['mode']} --seed {config['seed']} --clock {config['clock']} "
+        f"--latency-ms {config['latency_ms']:g}"
+        f"{' --grey' if config['grey'] else ''}"
+    )
+    body = (
+        f"<p><code>{escape(command)}</code></p>"
+        f"<details><summary>resolved config</summary><table>{rows}</table></details>"
+        f"<details><summary>definitions</summary>{_DEFINITIONS}</details>"
+    )
+    return _card("Run it again", "The same command gives the same trajectory.", body)
+
+
+_DEFINITIONS = """<table>
+<tr><td>stalls</td><td>ticks with no due action after the first plan</td></tr>
+<tr><td>idle share</td><td>share of ticks on which the body is held waiting for inference</td></tr>
+<tr><td>seam ratio</td><td>mean one-tick change at plan switches over the same inside plans, axes
+as shares of their range</td></tr>
+<tr><td>RMS jerk</td><td>third difference of executed joint targets over dt³</td></tr>
+<tr><td>availability</td><td>APT / PBT: beats less the time lost to cycles that were cut</td></tr>
+<tr><td>performance</td><td>takt × parts / APT</td></tr>
+<tr><td>quality</td><td>parts with both nuts installed / parts; nothing is reworked</td></tr>
+<tr><td>scrap</td><td>parts with a spline jam, a force limit or a nut not seated</td></tr>
+</table>"""
+
+
+def _footer() -> str:
+    return (
+        "<footer>Time is simulated seconds; a cycle is cut at 152 s and counts as that. "
+        "Inference latency is measured compute; the virtual clock injects a fixed delay instead."
+        "</footer>"
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

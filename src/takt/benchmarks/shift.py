@@ -1,0 +1,126 @@
+"""The station's shift: cycle after cycle with one policy, resumable at every cycle."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from takt import __version__
+from takt.benchmarks.cycle import CYCLE_CUT_S, CycleBody, CycleRecord
+from takt.benchmarks.motion import measure
+from takt.benchmarks.player import Mode, Seat
+from takt.benchmarks.store import ShiftStore
+from takt.runtime.clock import Clock, VirtualClock, WallClock
+from takt.runtime.executor import Executor
+from takt.runtime.latency import Injected, Latency, Measured
+from takt.runtime.safety import Governor, step_limits
+from takt.seeds import require_split
+from takt.types import EmbodimentSpec, Seconds, TaktError
+
+ClockName = Literal["virtual", "wall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftConfig:
+    """What was asked for. Cycle i uses seed `seed + i`; `grey` blinds the policy, as a control."""
+
+    cycles: int
+    mode: Mode
+    seed: int
+    clock: ClockName
+    latency_ms: float
+    policy: str
+    grey: bool
+
+
+class ShiftWatcher(Protocol):
+    """Is told how the shift goes."""
+
+    def cycle_begins(self, cycle: int) -> None:
+        """Called before each cycle that is run."""
+
+    def cycle_runs(self, cycle_s: Seconds) -> None:
+        """Called on every tick."""
+
+    def cycle_ended(self, record: CycleRecord) -> None:
+        """Called for each cycle, those found on disk included."""
+
+
+def resolve(config: ShiftConfig, seat: Seat, spec: EmbodimentSpec) -> dict[str, Any]:
+    """Everything that determines the result, as it is written beside it."""
+    return {
+        **asdict(config),
+        "takt_version": __version__,
+        "embodiment": spec.name,
+        "rate_hz": spec.rate_hz,
+        "chunking": {"kind": type(seat.chunking).__name__, **asdict(seat.chunking)},
+        "horizon": seat.horizon,
+        "latency_ms": seat.latency_ms,
+        "delay_ticks": seat.delay,
+        "policy_digest": seat.digest,
+    }
+
+
+def require_valid(config: ShiftConfig, learned: bool) -> None:
+    """Refuse a shift that would say nothing: no cycles, or a policy scored on seeds it saw."""
+    if config.cycles < 1:
+        raise TaktError(f"expected at least one cycle, got {config.cycles}; choose --cycles")
+    if learned:
+        require_split(config.seed, config.cycles, "evaluation")
+
+
+def run_shift(
+    config: ShiftConfig, body: CycleBody, seat: Seat, store: ShiftStore, watcher: ShiftWatcher
+) -> list[CycleRecord]:
+    """Run the cycles that `store` does not hold yet; returns all of them in order."""
+    records = []
+    for cycle in range(config.cycles):
+        record = store.load(cycle)
+        if record is None:
+            watcher.cycle_begins(cycle)
+            record = run_cycle(config, cycle, body, seat, watcher)
+            store.save(record)
+        watcher.cycle_ended(record)
+        records.append(record)
+    return records
+
+
+def run_cycle(
+    config: ShiftConfig, cycle: int, body: CycleBody, seat: Seat, watcher: ShiftWatcher
+) -> CycleRecord:
+    """One cycle from a fresh part to its named outcomes."""
+    seed = config.seed + cycle
+    body.reset(seed)
+    seat.worker.reset(seed)
+    clock, latency = _timing(config.clock, body.spec.dt, seat)
+    governor = Governor(body.spec.action_space, step_limits(body.spec))
+    executor = Executor(
+        body, seat.worker, seat.chunking, clock=clock, latency=latency, governor=governor
+    )
+
+    def finished() -> bool:
+        watcher.cycle_runs(body.cycle_s)
+        return body.finished
+
+    trace = executor.run(finished)
+    outcomes: Mapping[str, Any] = dict(body.finish())
+    return CycleRecord(
+        cycle=cycle,
+        seed=seed,
+        outcomes=outcomes,
+        cycle_s=min(float(body.cycle_s), CYCLE_CUT_S),
+        motion=measure(trace, body.spec, seat.delay),
+        compute_ms=(trace.compute_s * 1e3).astype(np.float32),
+        interventions=trace.interventions,
+        actions=trace.actions,
+        chunk=np.where(trace.held, -1, trace.chunk).astype(np.int32),
+    )
+
+
+def _timing(name: ClockName, dt: Seconds, seat: Seat) -> tuple[Clock, Latency]:
+    match name:
+        case "virtual":
+            return VirtualClock(dt), Injected(seat.delay)
+        case "wall":
+            return WallClock(dt), Measured()

@@ -1,0 +1,154 @@
+"""`takt shift`: work the nut station for a number of cycles and report how it went."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from takt.extras import require_extra
+
+if TYPE_CHECKING:
+    from takt.benchmarks.cycle import CycleBody, CycleRecord
+    from takt.benchmarks.report import ShiftRun
+    from takt.benchmarks.shift import ShiftConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Work the nut station for some cycles; the same command resumes what was interrupted."""
+
+    cycles: int = 10
+    """Parts to work on; cycle i uses seed SEED + i."""
+    mode: Literal["async", "sync"] = "async"
+    """async: keep moving while the next plan is made; sync: hold still meanwhile."""
+    seed: int = 1_000_000
+    """Seed of the first cycle; learned policies are scored on seeds from 1000000 on."""
+    out: Path = Path("out/shift")
+    """Folder of the cycles, the resolved config and report.html."""
+    clock: Literal["virtual", "wall"] = "virtual"
+    """virtual: as fast as it goes with injected latency; wall: real time and true latency."""
+    latency_ms: float = 80.0
+    """Latency that is injected (virtual) or planned for (wall)."""
+    policy: str = "nano"
+    """nano, expert, hold, or the folder of a checkpoint."""
+    grey: bool = False
+    """Replace every image by mid grey: what a policy achieves without seeing."""
+    beside: Path | None = None
+    """Folder of another finished shift to compare with in the report."""
+    json: bool = False
+    """Print one JSON object instead of the live table."""
+
+
+def main(argv: list[str]) -> int:
+    """Run or resume the shift, write the report, print the result."""
+    import tyro
+
+    config = tyro.cli(Config, args=argv, prog="takt shift")
+    require_extra("sim", "takt shift")
+    require_extra("data", "takt shift")
+    if config.policy not in ("hold", "expert"):
+        require_extra("train", f"takt shift --policy {config.policy}")
+    try:
+        return _run(config)
+    except KeyboardInterrupt:
+        kept = len(list((config.out / "cycles").glob("*.msgpack")))
+        print(
+            f"takt shift: interrupted; {kept} of {config.cycles} cycles are kept in {config.out}. "
+            "Run the same command again to go on.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _run(config: Config) -> int:
+    from takt.benchmarks.player import Learned, player_named, take_seat
+    from takt.benchmarks.shift import require_valid, resolve, run_shift
+    from takt.benchmarks.store import ShiftStore
+    from takt.simulation.nut_station.station import NutStation
+
+    player = player_named(config.policy)
+    shift = _shift_config(config)
+    require_valid(shift, learned=isinstance(player, Learned))
+    beside = _read_run(config.beside) if config.beside else None
+    station = NutStation()
+    body, seat = take_seat(
+        player, station, mode=config.mode, latency_ms=config.latency_ms, grey=config.grey
+    )
+    try:
+        resolved = resolve(shift, seat, station.spec)
+        store = ShiftStore(config.out, resolved)
+        with _watcher(config) as watcher:
+            records = run_shift(shift, body, seat, store, watcher)
+    finally:
+        seat.worker.close()
+    run = _shift_run(resolved, records)
+    report = _write_report(config, run, station, beside)
+    if config.json:
+        print(json.dumps(run.summary.to_json()))
+    else:
+        _print_summary(run, report)
+    return 0
+
+
+def _shift_config(config: Config) -> "ShiftConfig":
+    from takt.benchmarks.shift import ShiftConfig
+
+    asked = asdict(config)
+    for name in ("out", "beside", "json"):
+        del asked[name]
+    return ShiftConfig(**asked)
+
+
+def _watcher(config: Config) -> Any:  # noqa: ANN401 - a context manager around a ShiftWatcher
+    from contextlib import nullcontext
+
+    from takt.benchmarks.live_table import LiveTable, Silent
+
+    title = f"nut station · {config.policy} · {config.mode} · {config.clock} clock"
+    return nullcontext(Silent()) if config.json else LiveTable(config.cycles, title)
+
+
+def _shift_run(resolved: dict[str, Any], records: "Sequence[CycleRecord]") -> "ShiftRun":
+    from takt.benchmarks.report import ShiftRun
+    from takt.benchmarks.summary import summarise
+
+    latency_ms = resolved["latency_ms"] if resolved["clock"] == "virtual" else None
+    return ShiftRun(config=resolved, records=records, summary=summarise(records, latency_ms))
+
+
+def _read_run(folder: Path) -> "ShiftRun":
+    from takt.benchmarks.store import read_shift
+
+    return _shift_run(*read_shift(folder))
+
+
+def _write_report(
+    config: Config, run: "ShiftRun", body: "CycleBody", beside: "ShiftRun | None"
+) -> Path:
+    from takt.benchmarks.replay import replay_video
+    from takt.benchmarks.report import Clip, build_report, pick_clips
+    from takt.datasets.atomic import write_atomically
+
+    clips = [
+        Clip(title=title, record=record, video=replay_video(body, record))
+        for title, record in pick_clips(run.records)
+    ]
+    path = config.out / "report.html"
+    write_atomically(path, build_report(run, clips, beside).encode())
+    summary = json.dumps(run.summary.to_json(), indent=2)
+    write_atomically(config.out / "summary.json", summary.encode())
+    return path
+
+
+def _print_summary(run: "ShiftRun", report: Path) -> None:
+    summary, both = run.summary, run.summary.both
+    print(
+        f"both sides installed: {both.k}/{both.n} = {100 * both.rate:.1f} % "
+        f"(95 % {100 * both.lo:.1f}-{100 * both.hi:.1f}); "
+        f"cycle p50 {summary.cycle_s['p50']:.1f} s, p95 {summary.cycle_s['p95']:.1f} s; "
+        f"stalls {summary.motion.stalls}; "
+        f"idle {100 * summary.motion.idle_share:.1f} %; OEE {100 * summary.kpi.oee:.1f} %"
+    )
+    print(f"report: {report}")
