@@ -1,0 +1,147 @@
+"""A shift is resumable at every cycle, deterministic, and refuses what would mislead."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import SPEC, FakePolicy, FakeStation
+
+from takt.benchmarks.checkpoint import UnusableCheckpointError, read_chunking
+from takt.benchmarks.cycle import CycleRecord
+from takt.benchmarks.live_table import Silent
+from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, player_named
+from takt.benchmarks.shift import ShiftConfig, require_valid, resolve, run_shift
+from takt.benchmarks.store import ShiftMismatchError, ShiftStore, read_shift
+from takt.runtime.chunking import AsynchronousPrefix
+from takt.runtime.inference import InlinePolicy, PolicyWorker
+from takt.seeds import SeedError
+from takt.types import TaktError
+
+CONFIG = ShiftConfig(
+    cycles=4, mode="async", seed=10**6, clock="virtual", latency_ms=80, policy="fake", grey=False
+)
+
+
+def seat(worker: PolicyWorker) -> Seat:
+    return Seat(
+        worker=worker,
+        chunking=AsynchronousPrefix(8, 3),
+        horizon=16,
+        delay=3,
+        latency_ms=80.0,
+        digest="fake",
+    )
+
+
+def shift(
+    folder: Path,
+    config: ShiftConfig = CONFIG,
+    tick_s: float = 0.0,
+    worker: PolicyWorker | None = None,
+) -> list[CycleRecord]:
+    taken = seat(worker or InlinePolicy(FakePolicy()))
+    store = ShiftStore(folder, resolve(config, taken, SPEC))
+    return run_shift(config, FakeStation(tick_s), taken, store, Silent())
+
+
+def same(one: CycleRecord, other: CycleRecord) -> bool:
+    """All but the measured compute times, bit for bit."""
+    none = np.zeros(0)
+    bare = [replace(record, actions=none, chunk=none, compute_ms=none) for record in (one, other)]
+    return (
+        np.array_equal(one.actions, other.actions)
+        and np.array_equal(one.chunk, other.chunk)
+        and repr(bare[0]) == repr(bare[1])
+    )
+
+
+def test_records_survive_the_disk_and_more_cycles_extend_a_shift(tmp_path: Path) -> None:
+    first = shift(tmp_path, replace(CONFIG, cycles=2))
+    longer = shift(tmp_path)
+    fresh = shift(tmp_path / "fresh")
+    assert [record.seed for record in longer] == [10**6 + i for i in range(4)]
+    assert all(map(same, longer, fresh))
+    assert all(map(same, first, longer))
+    assert all(map(same, read_shift(tmp_path)[1], longer))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from test_shift import shift
+shift(Path({folder!r}), tick_s=0.004)
+"""
+
+
+def test_a_killed_shift_resumes_with_the_same_result(tmp_path: Path) -> None:
+    path = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
+    code = KILLED.format(path=path, folder=str(tmp_path))
+    child = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("cycles/*.msgpack")) and child.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    kept = len(list(tmp_path.glob("cycles/*.msgpack")))
+    assert 1 <= kept < CONFIG.cycles
+    assert all(map(same, shift(tmp_path), shift(tmp_path / "fresh")))
+
+
+def test_another_shift_in_the_folder_is_refused_by_name(tmp_path: Path) -> None:
+    shift(tmp_path, replace(CONFIG, cycles=1))
+    with pytest.raises(ShiftMismatchError, match="seed: found 1000000, asked 1000007"):
+        shift(tmp_path, replace(CONFIG, seed=10**6 + 7))
+    with pytest.raises(TaktError, match="expected a shift"):
+        read_shift(tmp_path / "nothing")
+
+
+def test_learned_policies_are_scored_on_evaluation_seeds_only() -> None:
+    require_valid(CONFIG, learned=True)
+    require_valid(replace(CONFIG, seed=0), learned=False)
+    for seed in (0, 10**5, 10**6 - 1):
+        with pytest.raises(SeedError, match="evaluation"):
+            require_valid(replace(CONFIG, seed=seed), learned=True)
+    with pytest.raises(TaktError, match="at least one cycle"):
+        require_valid(replace(CONFIG, cycles=0), learned=False)
+
+
+def test_grey_hides_the_images_and_nothing_else() -> None:
+    policy = FakePolicy()
+    observation = FakeStation().observe()
+    GreyWorker(InlinePolicy(policy)).submit(observation, None)
+    seen = policy.observations[0]
+    assert all((image == 128).all() for image in seen.images.values())
+    np.testing.assert_array_equal(seen.state, observation.state)
+
+
+def test_the_hold_player_does_not_move() -> None:
+    station, policy = FakeStation(), HoldPolicy(SPEC)
+    station.reset(3)
+    policy.reset(3)
+    first = policy.infer(station.observe(), None).actions
+    station.act(first[0] + 0.1)
+    np.testing.assert_array_equal(policy.infer(station.observe(), None).actions, first)
+
+
+def test_a_folder_without_a_checkpoint_says_what_to_give(tmp_path: Path) -> None:
+    assert player_named("hold") != player_named("expert")
+    with pytest.raises(UnusableCheckpointError, match="config.json"):
+        read_chunking(tmp_path, "nut-station")
+
+
+def test_a_checkpoint_for_another_body_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"takt": {"contract": {"max_prefix": 6}}}')
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"action_config": {"aloha": {"mean": [[0], [0]], "execute_horizon": 1}}}'
+    )
+    facts = read_chunking(tmp_path, "aloha")
+    assert (facts.horizon, facts.execute, facts.max_prefix) == (2, 1, 6)
+    with pytest.raises(UnusableCheckpointError, match="nut-station.*aloha"):
+        read_chunking(tmp_path, "nut-station")
