@@ -9,7 +9,8 @@ from takt.benchmarks.cycle import OUTCOMES, CycleRecord
 from takt.benchmarks.kpi import TAKT_S
 from takt.benchmarks.wilson import Proportion
 
-WIDTH = 720
+# As wide as the cards they stand in, so that one unit is one pixel and labels keep their size.
+FULL, RATES, HALF = 1020, 560, 480
 LEFT = 44  # room for the labels of the vertical axis
 
 
@@ -45,12 +46,12 @@ def rect(x: float, y: float, w: float, h: float, classes: str, title: str = "") 
 
 def intervals(rates: Mapping[str, Proportion], reference: Mapping[str, float]) -> str:
     """Success rates with their 95 % intervals on one scale, and a reference figure for each."""
-    row, top, right = 46, 8, WIDTH - 24
+    row, top, right = 40, 4, RATES - 20
     base = min([0.5, *(rate.lo for rate in rates.values())])
     low = np.floor(base * 10) / 10
 
     def x(share: float) -> float:
-        return LEFT + 46 + (share - low) / (1 - low) * (right - LEFT - 46)
+        return LEFT + 24 + (share - low) / (1 - low) * (right - LEFT - 24)
 
     bottom = top + row * len(rates)
     body = []
@@ -66,34 +67,35 @@ def intervals(rates: Mapping[str, Proportion], reference: Mapping[str, float]) -
             at = x(reference[name])
             body.append(line(at, y - 13, at, y + 13, "reference"))
         body.append(f'<circle cx="{x(rate.rate):.1f}" cy="{y:.1f}" r="6" class="point"/>')
-    return svg(WIDTH, bottom + 24, body, "success rates with 95 % Wilson intervals")
+    return svg(RATES, bottom + 24, body, "success rates with 95 % Wilson intervals")
 
 
 def cycle_times(records: Sequence[CycleRecord]) -> str:
     """One bar a cycle against the takt."""
-    height, bottom, top = 220, 196, 12
+    height, bottom, top = 230, 204, 12
     limit = max(1.2 * TAKT_S, 1.05 * max(record.cycle_s for record in records))
 
     def y(seconds: float) -> float:
         return bottom - seconds / limit * (bottom - top)
 
-    step = (WIDTH - LEFT) / len(records)
+    step = (FULL - LEFT) / len(records)
     gap = min(0.25 * step, 6)
     body = []
     for seconds in range(0, int(limit) + 1, 20 if limit < 120 else 40):
-        body.append(line(LEFT, y(seconds), WIDTH, y(seconds), "grid"))
+        body.append(line(LEFT, y(seconds), FULL, y(seconds), "grid"))
         body.append(text(LEFT - 8, y(seconds) + 4, f"{seconds}", "tick", "end"))
     for index, record in enumerate(records):
         sides = ", ".join(f"{side} {outcome}" for side, outcome in record.outcomes.items())
         tip = f"cycle {record.cycle + 1}, seed {record.seed}: {record.cycle_s:.1f} s, {sides}"
-        x, wide = LEFT + index * step + gap / 2, min(step - gap, 40)
+        wide = min(step - gap, 48)
+        x = LEFT + (index + 0.5) * step - wide / 2
         classes = "good" if record.good else "bad"
         body.append(rect(x, y(record.cycle_s), wide, bottom - y(record.cycle_s), classes, tip))
-    body.append(line(LEFT, y(TAKT_S), WIDTH, y(TAKT_S), "takt"))
-    body.append(text(WIDTH, y(TAKT_S) - 6, f"takt {TAKT_S:g} s", "takt-label", "end"))
-    body.append(text(LEFT, height - 4, "cycle 1", "tick"))
-    body.append(text(WIDTH, height - 4, f"{len(records)}", "tick", "end"))
-    return svg(WIDTH, height, body, "cycle times in seconds")
+    body.append(line(LEFT, y(TAKT_S), FULL, y(TAKT_S), "takt"))
+    body.append(text(FULL, y(TAKT_S) - 6, f"takt {TAKT_S:g} s", "takt-label", "end"))
+    body.append(text(LEFT + step / 2, height - 4, "1", "tick", "middle"))
+    body.append(text(FULL - step / 2, height - 4, f"{len(records)}", "tick", "middle"))
+    return svg(FULL, height, body, "cycle times in seconds")
 
 
 def outcome_bars(outcomes: Mapping[str, Mapping[str, int]]) -> str:
@@ -105,14 +107,14 @@ def outcome_bars(outcomes: Mapping[str, Mapping[str, int]]) -> str:
         body.append(text(0, y + 19, side, "label"))
         for name in OUTCOMES:
             share = counts.get(name, 0) / total
-            wide = share * (WIDTH - LEFT - 8)
+            wide = share * (HALF - LEFT - 8)
             tip = f"{side}: {name.replace('_', ' ')}, {counts.get(name, 0)} of {total}"
             if wide:
                 body.append(rect(x, y, wide, 28, f"outcome {name}", tip))
             if wide > 30:
                 body.append(text(x + wide / 2, y + 19, str(counts[name]), "inside", "middle"))
             x += wide
-    return svg(WIDTH, row * len(outcomes) - 4, body, "outcomes by side")
+    return svg(HALF, row * len(outcomes) - 4, body, "outcomes by side")
 
 
 def histogram(values: np.ndarray, mark: float | None, unit: str) -> str:
@@ -122,9 +124,9 @@ def histogram(values: np.ndarray, mark: float | None, unit: str) -> str:
     counts, edges = np.histogram(np.clip(values, 0, limit), bins=48, range=(0, limit))
 
     def x(value: float) -> float:
-        return LEFT + value / limit * (WIDTH - LEFT - 8)
+        return LEFT + value / limit * (HALF - LEFT - 8)
 
-    body = [line(LEFT, bottom, WIDTH - 8, bottom, "axis")]
+    body = [line(LEFT, bottom, HALF - 8, bottom, "axis")]
     for value in _round_steps(limit):
         body.append(text(x(value), bottom + 18, f"{value:g} {unit}", "tick", "middle"))
     for count, lo, hi in zip(counts, edges[:-1], edges[1:], strict=True):
@@ -134,7 +136,7 @@ def histogram(values: np.ndarray, mark: float | None, unit: str) -> str:
     if mark is not None:
         body.append(line(x(mark), top - 6, x(mark), bottom, "takt"))
         body.append(text(x(mark) - 6, top + 4, f"injected {mark:g} {unit}", "takt-label", "end"))
-    return svg(WIDTH, height, body, f"distribution in {unit}")
+    return svg(HALF, height, body, f"distribution in {unit}")
 
 
 def stitching(actions: np.ndarray, chunk: np.ndarray, rate_hz: float) -> str:
@@ -143,7 +145,7 @@ def stitching(actions: np.ndarray, chunk: np.ndarray, rate_hz: float) -> str:
     ticks = len(actions)
 
     def x(tick: float) -> float:
-        return LEFT + tick / ticks * (WIDTH - LEFT)
+        return 8 + tick / ticks * (HALF - 16)
 
     body = []
     edges = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), ticks]
@@ -162,7 +164,7 @@ def stitching(actions: np.ndarray, chunk: np.ndarray, rate_hz: float) -> str:
         body.append(f'<polyline points="{points}" class="trace axis-{axis}"/>')
     for second in range(int(ticks / rate_hz) + 1):
         body.append(text(x(second * rate_hz), bottom + 18, f"{second} s", "tick", "middle"))
-    return svg(WIDTH, height - 8, body, "executed targets and the plans behind them")
+    return svg(HALF, height - 8, body, "executed targets and the plans behind them")
 
 
 def _round_steps(limit: float) -> list[float]:

@@ -188,7 +188,7 @@ def _latency(run: ShiftRun) -> str:
 
 def _stitching(run: ShiftRun) -> str:
     record = pick_clips(run.records)[0][1]
-    rate_hz = run.config["rate_hz"]
+    mode, rate_hz = MODES[run.config["mode"]], run.config["rate_hz"]
     window = min(int(STITCH_S * rate_hz), len(record.actions))
     begin = max(0, (len(record.actions) - window) // 3)
     stretch = slice(begin, begin + window)
@@ -200,7 +200,7 @@ def _stitching(run: ShiftRun) -> str:
         "them (bands alternate). Red: held, waiting for a plan."
     )
     chart = charts.stitching(record.actions[stretch][:, axes], record.chunk[stretch], rate_hz)
-    return _card("How plans are stitched", note, chart, "half")
+    return _card(f"How plans are stitched, {mode}", note, chart, "half")
 
 
 def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
@@ -227,13 +227,16 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
         row("RMS jerk", [f"{_number(s.motion.jerk_rms, 0)} rad/s³" for s in parts]),
         row("OEE", [f"{100 * s.kpi.oee:.1f} %" for s in parts]),
     ]
-    heads = "".join(
-        f"<th>{escape(r.config['policy'])}, {MODES[r.config['mode']]}</th>" for r in runs
-    )
+    heads = "".join(f"<th>{escape(_name(r))}</th>" for r in runs)
     body = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     same = run.config["seed"] == beside.config["seed"]
     note = f"{'The same seeds' if same else 'Other seeds'}, {len(beside.records)} cycles beside."
-    return _card("Side by side", note, body)
+    return _card("Side by side", note, body, "half") + _stitching(beside)
+
+
+def _name(run: ShiftRun) -> str:
+    policy = run.config["policy"].rstrip("/").rpartition("/")[2]
+    return f"{policy}, {run.config['mode']}{', grey' if run.config['grey'] else ''}"
 
 
 def _videos(clips: Sequence[Clip]) -> str:
