@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from takt.datasets.writer import LeRobotWriter
 from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Episode
 
 FIXTURES = Path(__file__).parents[1] / "data" / "lerobot"
@@ -96,3 +97,36 @@ def edit_info() -> Callable[[Path, Callable[[dict[str, Any]], object]], None]:
         path.write_text(json.dumps(info))
 
     return edit
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "dataset"
+
+
+@pytest.fixture
+def writer(root: Path, spec: EmbodimentSpec) -> LeRobotWriter:
+    return LeRobotWriter(root, spec, extras=EXTRAS)
+
+
+@pytest.fixture
+def expect_same() -> Callable[[Episode, Episode], None]:
+    """Compare what was read with what was written; images within the loss of the video."""
+
+    def compare(got: Episode, wanted: Episode) -> None:
+        assert got.embodiment == wanted.embodiment
+        assert got.instruction == wanted.instruction
+        assert got.rate_hz == wanted.rate_hz
+        np.testing.assert_array_equal(got.stamps, wanted.stamps)
+        np.testing.assert_array_equal(got.state, wanted.state)
+        np.testing.assert_array_equal(got.actions, wanted.actions)
+        assert set(got.extras) == set(wanted.extras)
+        for name, rows in wanted.extras.items():
+            np.testing.assert_array_equal(got.extras[name], rows)
+        for name, frames in wanted.images.items():
+            np.testing.assert_array_equal(got.image_stamps[name], wanted.image_stamps[name])
+            assert got.images[name].shape == frames.shape
+            # 4:2:0 keeps half the colour resolution; what is smooth survives.
+            assert np.abs(got.images[name].astype(int) - frames).mean() < 4
+
+    return compare

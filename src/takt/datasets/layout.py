@@ -14,9 +14,10 @@ def read_metadata(root: Path) -> DatasetMetadata:
     """Read everything about a dataset but its episodes' content."""
     info = read_info(root)
     if info.version == "v2.1":
-        tasks, episodes = _tasks_v21(info), _episodes_v21(info)
+        episodes, tasks = _episodes_v21(info), _tasks_v21(info)
     else:
-        tasks, episodes = _tasks_v30(info), _episodes_v30(info)
+        # In this order: a writer at work stores a task before the first episode that has it.
+        episodes, tasks = _episodes_v30(info), _tasks_v30(info)
     return DatasetMetadata(
         root=root,
         version=info.version,

@@ -92,6 +92,8 @@ class LeRobotDataset:
     ) -> Mapping[str, Window]:
         """Rows around the dataset's `frame` (counted over all episodes), by column.
 
+        Reads the episode anew: for many windows take `table` once and `takt.datasets.window`.
+
         Args:
             frame: Global row.
             offsets_s: For "observation.state", "action" or an extra column, its time offsets.

@@ -65,7 +65,7 @@ class LeRobotWriter:
         if (self.root / "meta" / "info.json").exists():
             self._check_same_features()
             self._recover()
-        elif self.root.exists() and any(self.root.iterdir()):
+        elif any(path.is_file() and path.suffix != SUFFIX for path in self.root.rglob("*")):
             raise NotADatasetError(self.root, "expected a LeRobot dataset or an empty folder")
         with self._naming_full_disk():
             self._write_derived()
