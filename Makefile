@@ -33,7 +33,8 @@ system:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing for headless rendering: $$missing"; \
 	    export DEBIAN_FRONTEND=noninteractive; \
-	    apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing </dev/null && exit 0; \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends \
+	        -o DPkg::Lock::Timeout=120 $$missing </dev/null >/dev/null && exit 0; \
 	    echo "could not install them; rendering may fail, see 'takt doctor'" >&2; \
 	else \
 	    echo "headless rendering needs these packages, and only root can install them:" >&2; \
