@@ -133,7 +133,7 @@ def histogram(values: np.ndarray, mark: float | None, unit: str) -> str:
         tall = count / counts.max() * (bottom - top)
         tip = f"{count} inferences of {lo:.1f} to {hi:.1f} {unit}"
         body.append(rect(x(lo), bottom - tall, x(hi) - x(lo) - 1.5, tall, "bar", tip))
-    if mark is not None:
+    if mark:
         body.append(line(x(mark), top - 6, x(mark), bottom, "takt"))
         body.append(text(x(mark) - 6, top + 4, f"injected {mark:g} {unit}", "takt-label", "end"))
     return svg(HALF, height, body, f"distribution in {unit}")
@@ -155,7 +155,8 @@ def stitching(actions: np.ndarray, chunk: np.ndarray, rate_hz: float) -> str:
         tip = "held, waiting for a plan" if number < 0 else f"plan {number + 1}"
         body.append(rect(x(lo), top, x(hi) - x(lo), bottom - top, band, tip))
     low, high = actions.min(axis=0), actions.max(axis=0)
-    scaled = (actions - low) / np.maximum(high - low, 1e-9)
+    # an axis that does not move runs through the middle
+    scaled = np.where(high > low, (actions - low) / np.maximum(high - low, 1e-9), 0.5)
     for axis in range(actions.shape[1]):
         points = " ".join(
             f"{x(tick):.1f},{bottom - 8 - value * (bottom - top - 16):.1f}"

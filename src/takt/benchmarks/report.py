@@ -12,12 +12,12 @@ import numpy as np
 from takt.benchmarks import charts
 from takt.benchmarks.cycle import OUTCOMES, CycleRecord
 from takt.benchmarks.kpi import TAKT_S
-from takt.benchmarks.replay import SPEED
+from takt.benchmarks.replay import Clip
 from takt.benchmarks.summary import ShiftSummary
 
 # The published pilot of this station, for comparison: share installed over 3 h.
 PILOT = {"both": 0.902, "left": 0.917, "right": 0.967}
-MODES = {"async": "asynchronous", "sync": "synchronous"}
+MODES = {"async": "asynchronous", "sync": "synchronous", "step": "step by step"}
 STITCH_S = 4.0
 
 
@@ -28,15 +28,6 @@ class ShiftRun:
     config: Mapping[str, Any]
     records: Sequence[CycleRecord]
     summary: ShiftSummary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
-    """A cycle worth watching: H.264 mp4 bytes and the cycle they show."""
-
-    title: str
-    record: CycleRecord
-    video: bytes
 
 
 def pick_clips(records: Sequence[CycleRecord]) -> list[tuple[str, CycleRecord]]:
@@ -53,7 +44,7 @@ def pick_clips(records: Sequence[CycleRecord]) -> list[tuple[str, CycleRecord]]:
 
 def build_report(run: ShiftRun, clips: Sequence[Clip], beside: ShiftRun | None = None) -> str:
     """The whole page; `beside` is another shift to compare with."""
-    title = f"takt shift · {run.config['policy']} · {MODES[run.config['mode']]}"
+    title = f"takt shift · {run.config['policy']} · {_mode(run)}"
     sections = [
         _hero(run.summary),
         _tiles(run.summary),
@@ -89,7 +80,7 @@ def _header(run: ShiftRun) -> str:
     sight = ", images replaced by grey" if config["grey"] else ""
     return (
         '<header><div><div class="brand">takt · nut station</div>'
-        f"<h1>Shift of {len(run.records)} cycles, {MODES[config['mode']]}</h1></div>"
+        f"<h1>Shift of {len(run.records)} cycles, {_mode(run)}</h1></div>"
         f'<p class="sub">policy <b>{escape(config["policy"])}</b>{sight} · {config["clock"]} clock'
         " · "
         f"seeds {first}–{last}</p></header>"
@@ -101,8 +92,8 @@ def _hero(summary: ShiftSummary) -> str:
     hero = (
         '<section class="card hero"><h2>Both nuts installed</h2>'
         f'<div class="figure">{100 * both.rate:.1f}<small> %</small></div>'
-        f'<p class="sub"><b>{both.k} of {both.n}</b> parts · 95 % Wilson interval '
-        f"{100 * both.lo:.1f}–{100 * both.hi:.1f} %</p></section>"
+        f'<p class="sub"><b>{both.k} of {both.n}</b> parts · 95 % interval '
+        f"{100 * both.lo:.1f}–{100 * both.hi:.1f}&nbsp;%</p></section>"
     )
     rates = {"both": both, "left": summary.left, "right": summary.right}
     chart = _card(
@@ -188,7 +179,7 @@ def _latency(run: ShiftRun) -> str:
 
 def _stitching(run: ShiftRun) -> str:
     record = pick_clips(run.records)[0][1]
-    mode, rate_hz = MODES[run.config["mode"]], run.config["rate_hz"]
+    rate_hz = run.config["rate_hz"]
     window = min(int(STITCH_S * rate_hz), len(record.actions))
     begin = max(0, (len(record.actions) - window) // 3)
     stretch = slice(begin, begin + window)
@@ -200,7 +191,7 @@ def _stitching(run: ShiftRun) -> str:
         "them (bands alternate). Red: held, waiting for a plan."
     )
     chart = charts.stitching(record.actions[stretch][:, axes], record.chunk[stretch], rate_hz)
-    return _card(f"How plans are stitched, {mode}", note, chart, "half")
+    return _card(f"How plans are stitched, {_mode(run)}", note, chart, "half")
 
 
 def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
@@ -236,7 +227,12 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
 
 def _name(run: ShiftRun) -> str:
     policy = run.config["policy"].rstrip("/").rpartition("/")[2]
-    return f"{policy}, {run.config['mode']}{', grey' if run.config['grey'] else ''}"
+    return f"{policy}{', grey' if run.config['grey'] else ''}, {_mode(run)}"
+
+
+def _mode(run: ShiftRun) -> str:
+    """How plans follow each other; plans of one step make no difference between the modes."""
+    return MODES["step" if run.config["horizon"] == 1 else run.config["mode"]]
 
 
 def _videos(clips: Sequence[Clip]) -> str:
@@ -247,13 +243,13 @@ def _videos(clips: Sequence[Clip]) -> str:
         figures.append(
             '<figure><video controls muted loop playsinline preload="auto" '
             f'src="data:video/mp4;base64,{data}"></video><figcaption><b>{escape(clip.title)}</b>: '
-            f"seed {clip.record.seed}, {clip.record.cycle_s:.1f} s, "
+            f"seed {clip.record.seed}, {clip.record.cycle_s:.1f} s, {clip.speed:g}× speed, "
             f"{escape(sides.replace('_', ' '))}</figcaption></figure>"
         )
     if not figures:
         return ""
     body = f'<div class="pair">{"".join(figures)}</div>'
-    return _card("On camera", f"Replayed from the recorded actions, {SPEED}× speed.", body)
+    return _card("On camera", "Replayed from the recorded actions.", body)
 
 
 def _config(run: ShiftRun) -> str:

@@ -127,14 +127,11 @@ def _read_run(folder: Path) -> "ShiftRun":
 def _write_report(
     config: Config, run: "ShiftRun", body: "CycleBody", beside: "ShiftRun | None"
 ) -> Path:
-    from takt.benchmarks.replay import replay_video
-    from takt.benchmarks.report import Clip, build_report, pick_clips
+    from takt.benchmarks.replay import replay
+    from takt.benchmarks.report import build_report, pick_clips
     from takt.datasets.atomic import write_atomically
 
-    clips = [
-        Clip(title=title, record=record, video=replay_video(body, record))
-        for title, record in pick_clips(run.records)
-    ]
+    clips = [replay(body, title, record) for title, record in pick_clips(run.records)]
     path = config.out / "report.html"
     write_atomically(path, build_report(run, clips, beside).encode())
     summary = json.dumps(run.summary.to_json(), indent=2)
