@@ -149,6 +149,18 @@ class CameraSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A body's left-right symmetry: doubles its data.
+
+    Mirrored axis k is `signs[k]` times axis `axes[k]`; mirrored camera i is camera `cameras[i]`, flipped left to right.
+    """
+
+    axes: tuple[int, ...]
+    signs: tuple[float, ...]
+    cameras: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbodimentSpec:
     """Fixed facts of a body.
 
@@ -164,6 +176,7 @@ class EmbodimentSpec:
     slots: tuple[int, ...]
     relative: tuple[bool, ...]
     instruction: str
+    mirror: Mirror | None = None
 
     @property
     def dt(self) -> Seconds:

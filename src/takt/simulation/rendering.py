@@ -1,15 +1,8 @@
 """Headless MuJoCo rendering. Multisampling and shadows are off: 10x faster in software."""
 
-import os
-
 import mujoco
 import numpy as np
 from jaxtyping import UInt8
-
-
-def select_backend() -> None:
-    """Ask MuJoCo for EGL unless the user chose another backend; must run before the first renderer."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 class CameraRenderer:

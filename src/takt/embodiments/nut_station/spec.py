@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from takt.types import ActionSpace, CameraSpec, EmbodimentSpec
+from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Mirror
 
 SIDES = ("left", "right")
 RATE_HZ = 30.0
@@ -34,4 +34,10 @@ SPEC = EmbodimentSpec(
     slots=(7, 8, 9, 10, 11, 12, 6, 21, 22, 23, 24, 25, 26, 20),
     relative=((True,) * 6 + (False,)) * 2,
     instruction=INSTRUCTION,
+    mirror=Mirror(
+        axes=(*range(7, 14), *range(7)),
+        # Yaw and roll axes lie in the mirror plane and change sign; pitch axes and jaws do not.
+        signs=(-1.0, 1.0, 1.0, 1.0, -1.0, -1.0, 1.0) * 2,
+        cameras=(0, 2, 1),
+    ),
 )

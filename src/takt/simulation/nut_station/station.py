@@ -11,7 +11,7 @@ from takt.embodiments.nut_station.spec import GRIPPER_OPEN_M, SIDES, SPEC
 from takt.simulation.nut_station.judge import NutState, Outcome, SideJudge, observe_nut
 from takt.simulation.nut_station.kinematics import joints_from_tip
 from takt.simulation.nut_station.randomisation import randomise
-from takt.simulation.rendering import CameraRenderer, select_backend
+from takt.simulation.rendering import CameraRenderer
 from takt.types import EmbodimentSpec, Observation, TaktError
 
 SUBSTEPS = 16
@@ -30,7 +30,6 @@ class NutStation:
     """Two arms, two nuts, one part. One `act` is one control tick of 1/30 s."""
 
     def __init__(self) -> None:
-        select_backend()
         self._model = mujoco.MjModel.from_xml_path(str(files(__package__) / "scene" / "scene.xml"))
         self._model.opt.timestep = SPEC.dt / SUBSTEPS
         self._data = mujoco.MjData(self._model)

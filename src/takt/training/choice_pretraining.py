@@ -1,0 +1,35 @@
+"""Stage 1: the VLM learns to see and act through choice heads, with grounding beside them (paper section 2.2, step 1)."""
+
+import torch
+from torch import Tensor, nn
+
+from takt.policies.common.flow import loss_mask
+from takt.policies.xr0.choice import ChoiceConfig, ChoiceHeads, choice_losses, point_loss
+from takt.policies.xr0.model import XR0
+from takt.training.frames import Batch
+
+SCORE_WEIGHT = 0.5
+POINT_WEIGHT = 2.0
+
+
+class ChoicePretraining(nn.Module):
+    """Winner-takes-all L1 + score regression + grounding of named image points (nano-training reference, section 2)."""
+
+    def __init__(self, policy: XR0, config: ChoiceConfig, action_mask: Tensor) -> None:
+        super().__init__()
+        self.policy = policy
+        self.heads = ChoiceHeads(policy, config)
+        self.action_mask = action_mask
+
+    def trainable(self) -> list[nn.Parameter]:
+        """VLM and heads."""
+        return [*self.policy.vlm.parameters(), *self.heads.parameters()]
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Scalars of one batch; the stage draws nothing."""
+        output = self.heads(self.policy, batch.inputs, batch.state)
+        choice = choice_losses(output, batch.actions, loss_mask(self.action_mask, batch.valid))
+        shown = (batch.points.abs() <= 1).all(-1, keepdim=True).expand_as(batch.points)
+        points = point_loss(output, batch.points, shown.float())
+        total = choice.action + SCORE_WEIGHT * choice.score + POINT_WEIGHT * points
+        return {"loss": total, "action": choice.action, "score": choice.score, "points": points}

@@ -1,0 +1,25 @@
+"""Exponential moving average of weights."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """Averages `parameters`; the early decay is smaller so that the initialisation is forgotten."""
+
+    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
+        self.shadow: list[Tensor] = [p.detach().clone() for p in parameters]
+        self._parameters = parameters
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move the average towards the weights after `step` (from 0)."""
+        decay = min(self._decay, (2 + step) / (11 + step))
+        torch._foreach_lerp_(self.shadow, [p.detach() for p in self._parameters], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to_parameters(self) -> None:
+        """Replace the weights by their average."""
+        for parameter, average in zip(self._parameters, self.shadow, strict=True):
+            parameter.copy_(average)
