@@ -12,7 +12,7 @@ from takt.types import EmbodimentSpec
 
 @dataclass(frozen=True, slots=True)
 class ActionTransform:
-    """Relative to the state, then slotted, then normalised per timestep; `inverse` in reverse order."""
+    """Relative to the state, then slotted, then normalised per timestep."""
 
     relative: RelativeToState
     slots: Slots

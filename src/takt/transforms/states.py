@@ -10,7 +10,7 @@ from takt.transforms.slots import Slots
 
 @dataclass(frozen=True, slots=True)
 class StateTransform:
-    """Slotted; normalised only if statistics are given (the released models take raw radians and metres)."""
+    """Slotted; normalised only if statistics are given (released models take raw units)."""
 
     slots: Slots
     normalise: Normalise | None = None

@@ -14,7 +14,7 @@ _BETA = (1.5, 1.0)
 def draw_tau(count: int, generator: torch.Generator) -> Tensor:
     """(count,) flow times 0.999 * (1 - u), u ~ Beta(1.5, 1): more weight on noisy times.
 
-    Beta(a, 1) has the distribution function u ** a, so a power of a uniform draw samples it exactly.
+    Beta(a, 1) has the distribution function u ** a: a power of a uniform draw samples it exactly.
     """
     uniform = torch.rand(count, generator=generator, device=generator.device)
     return _MAX_TAU * (1 - uniform ** (1 / _BETA[0]))
@@ -30,7 +30,7 @@ def draw_noise(actions: Tensor, generator: torch.Generator) -> Tensor:
 def draw_prefix_length(
     count: int, longest: int, generator: torch.Generator, probability: float = 0.5
 ) -> Tensor:
-    """(count,) integers: 0 with 1 - `probability`, else uniform in 1..`longest` (released trainer)."""
+    """(count,) integers as the released trainer draws them: 0, or uniform in 1..`longest`."""
     device = generator.device
     lengths = torch.randint(1, longest + 1, (count,), generator=generator, device=device)
     chosen = torch.rand(count, generator=generator, device=device) < probability

@@ -5,12 +5,14 @@ batch, keys and values come out as tensors with gradients, and the last layer ma
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLTextAttention,
+    Qwen3VLTextDecoderLayer,
     Qwen3VLTextModel,
     Qwen3VLTextRMSNorm,
     Qwen3VLVisionBlock,
@@ -35,7 +37,7 @@ class VisualFeatures:
 
 @dataclass(frozen=True, slots=True)
 class TextOutput:
-    """Keys and values (batch, kv head, token, head_dim) by layer; `hidden` is the normed last state."""
+    """Keys and values (batch, kv head, token, head_dim) by layer; `hidden` is the normed output."""
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -74,13 +76,13 @@ def _encode_equal_images(
     config = visual.config
     embed = visual.patch_embed.proj
     weight = embed.weight.flatten(1)
-    x = F.linear(patches.to(weight.dtype), weight, embed.bias)
+    x = functional.linear(patches.to(weight.dtype), weight, embed.bias)
     x = x + _position_embedding(visual, grid).to(x.dtype)
     head_dim = config.hidden_size // config.num_heads
     cos, sin = vision_rotary(*grid, config.spatial_merge_size, head_dim, precision)
     rotary = cos.to(x.device), sin.to(x.device)
     levels = []
-    for number, block in enumerate(visual.blocks):
+    for number, block in enumerate(cast(list[Qwen3VLVisionBlock], visual.blocks)):
         x = _vision_block(block, x, rotary)
         if number in config.deepstack_visual_indexes:
             merger = visual.deepstack_merger_list[config.deepstack_visual_indexes.index(number)]
@@ -93,7 +95,7 @@ def _position_embedding(visual: Qwen3VLVisionModel, grid: Grid) -> Tensor:
     table, side = visual.pos_embed.weight, visual.num_grid_per_side
     square = table.view(side, side, -1)
     if grid != (side, side):
-        square = F.interpolate(
+        square = functional.interpolate(
             square.permute(2, 0, 1).unsqueeze(0), size=grid, mode="bilinear", align_corners=True
         )[0].permute(1, 2, 0)
     return merge_order(square, visual.config.spatial_merge_size)
@@ -106,7 +108,7 @@ def _vision_block(block: Qwen3VLVisionBlock, x: Tensor, rotary: Rotary) -> Tenso
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     query = rotate(query.float(), rotary).to(x.dtype)
     key = rotate(key.float(), rotary).to(x.dtype)
-    mixed = F.scaled_dot_product_attention(query, key, value)
+    mixed = functional.scaled_dot_product_attention(query, key, value)
     x = x + attention.proj(mixed.transpose(1, 2).reshape(images, patches, width))
     return x + block.mlp(block.norm2(x))
 
@@ -142,7 +144,7 @@ def run_text(
     """
     keys, values = [], []
     x, last = embeds, len(model.layers) - 1
-    for number, layer in enumerate(model.layers):
+    for number, layer in enumerate(cast(list[Qwen3VLTextDecoderLayer], model.layers)):
         normed = rms_norm(layer.input_layernorm, x)
         key, value = _key_value(layer.self_attn, normed, rotary)
         if number >= first_layer:
@@ -160,7 +162,7 @@ def run_text(
 
 def rms_norm(norm: Qwen3VLTextRMSNorm, x: Tensor) -> Tensor:
     """The module's norm through torch's kernel."""
-    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+    return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
 def _key_value(attention: Qwen3VLTextAttention, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
@@ -180,7 +182,7 @@ def _attend(
 ) -> Tensor:
     shape = (*x.shape[:2], -1, attention.head_dim)
     query = rms_norm(attention.q_norm, attention.q_proj(x).view(shape)).transpose(1, 2)
-    mixed = F.scaled_dot_product_attention(
+    mixed = functional.scaled_dot_product_attention(
         rotate(query, rotary), key, value, mask, is_causal=mask is None, enable_gqa=True
     )
     return attention.o_proj(mixed.transpose(1, 2).flatten(2))

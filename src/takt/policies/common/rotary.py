@@ -18,7 +18,7 @@ _VISION_THETA = 10_000.0
 
 
 def inverse_frequencies(dim: int, theta: float, precision: Precision) -> Tensor:
-    """(dim / 2,) float32 frequencies; "bfloat16" rounds them as a cast of the whole released model does."""
+    """(dim / 2,) float32; "bfloat16" rounds them as a cast of the whole released model does."""
     frequencies = 1.0 / theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
     return frequencies.bfloat16().float() if precision == "bfloat16" else frequencies
 

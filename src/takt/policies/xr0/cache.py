@@ -61,6 +61,7 @@ class ConcatenatedKV:
     """Joins by copying: differentiable, for training."""
 
     def __init__(self, cache: VLMCache, heads: int) -> None:
+        """Over `cache`, whose heads are repeated to the DiT's."""
         self._cache = cache
         self._heads = heads
 
@@ -75,6 +76,7 @@ class PreallocatedKV:
     """Joins in place: the VLM part is written once and only the own tail at each flow step."""
 
     def __init__(self, cache: VLMCache, heads: int, tokens: int, dtype: torch.dtype) -> None:
+        """Buffers for `cache` and `tokens` own tokens of each head."""
         self._prompt = cache.keys[0].shape[2]
         self._keys = [_with_room(key, heads, tokens, dtype) for key in cache.keys]
         self._values = [_with_room(value, heads, tokens, dtype) for value in cache.values]

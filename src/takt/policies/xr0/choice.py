@@ -1,15 +1,16 @@
 """Choice heads: the VLM itself proposes and scores chunks (pre-training step 1 of the XR-0 paper).
 
-The language model reads prompt, state, [A_1 .. A_T], [S] and grounding queries [G] in one pass. Being causal it
-leaves the prompt's keys and values as `XR0.encode` gives them. The heads are not part of the shipped weights.
+The language model reads prompt, state, [A_1 .. A_T], [S] and grounding queries [G] in one pass.
+Being causal it leaves the prompt's keys and values as `XR0.encode` gives them. The heads are not
+part of the shipped weights.
 Axes: B batch, N candidate, T chunk step, D action dimension, P named point, K camera.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from takt.policies.common.flow import masked_mean
 from takt.policies.xr0.cache import PromptInputs, VLMCache
@@ -33,7 +34,7 @@ class ChoiceOutput:
     Attributes:
         candidates: (B, N, T, D) normalised chunks.
         scores: (B, N) predicted L1 distances to the demonstrated chunk; the lowest is the choice.
-        points: (B, P, 2 * K) image coordinates, x and y per camera, 0..1 from the upper left corner.
+        points: (B, P, 2 * K) image coordinates, x and y per camera.
         cache: The prompt's keys and values.
     """
 
@@ -52,6 +53,7 @@ class ChoiceHeads(nn.Module):
     """Learnable tokens and read-outs beside an `XR0`."""
 
     def __init__(self, policy: XR0, config: ChoiceConfig) -> None:
+        """Sized for `policy`, which is not kept."""
         super().__init__()
         self.config = config
         width, actions = policy.config.text.hidden_size, policy.config.action_dim
@@ -103,7 +105,8 @@ def choice_losses(output: ChoiceOutput, actions: Tensor, mask: Tensor) -> Choice
     error = (output.candidates - actions[:, None]).abs() * mask[:, None]
     distances = error.sum((2, 3)) / mask.sum((1, 2)).clamp_min(1)[:, None]
     return ChoiceLosses(
-        action=distances.amin(1).mean(), score=F.mse_loss(output.scores, distances.detach())
+        action=distances.amin(1).mean(),
+        score=functional.mse_loss(output.scores, distances.detach()),
     )
 
 

@@ -1,15 +1,12 @@
 """Sizes and forward contract of XR-0; one class from nano to 4.7 B.
 
-Field names follow the released `config.json` (xr0-model reference, section 3). Torch is not imported here.
+Field names follow the released `config.json`. Torch is not imported here.
 """
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from takt.types import TaktError
-
-if TYPE_CHECKING:
-    from transformers import Qwen3VLConfig
 
 RotaryPrecision = Literal["float32", "bfloat16"]
 
@@ -35,7 +32,8 @@ class TextConfig:
         """Rotary sections must cover half a head."""
         if sum(self.mrope_section) * 2 != self.head_dim:
             raise TaktError(
-                f"mrope_section {self.mrope_section} must sum to head_dim / 2 = {self.head_dim // 2}"
+                f"mrope_section must sum to {self.head_dim // 2} (half a head), "
+                f"got {self.mrope_section}"
             )
 
 
@@ -76,7 +74,7 @@ class DiTConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """How the DiT treats its action tokens; weights trained under one contract need the same at inference.
+    """How the DiT treats its action tokens; weights need the contract they were trained under.
 
     Attributes:
         name: Shown in errors and written beside the weights.
@@ -132,7 +130,7 @@ class XR0Config:
     image_pixels: tuple[int, int] = (1024, 90_000)
     """Smallest and largest image area; an image inside it with fitting sides is never resized."""
     initializer_range: float = 0.02
-    position_init_std: float = field(default=0.02)
+    position_init_std: float = 0.02
     """Standard deviation of the vision position table at initialisation."""
 
     def __post_init__(self) -> None:
@@ -153,56 +151,3 @@ class XR0Config:
         """VLM layers whose keys and values the DiT reads."""
         layers = self.text.num_hidden_layers
         return range(layers - self.dit.num_hidden_layers, layers)
-
-    def vlm_config(self) -> "Qwen3VLConfig":
-        """The backbone as transformers describes it."""
-        from transformers import Qwen3VLConfig
-
-        return Qwen3VLConfig(**vlm_dict(self))
-
-
-def vlm_dict(config: XR0Config) -> dict[str, object]:
-    """The `vlm_config` block of the released layout, in the key style of transformers 5."""
-    text, vision, ids = config.text, config.vision, config.token_ids
-    return {
-        "model_type": "qwen3_vl",
-        "tie_word_embeddings": True,
-        "image_token_id": ids.image,
-        "video_token_id": ids.video,
-        "vision_start_token_id": ids.vision_start,
-        "vision_end_token_id": ids.vision_end,
-        "text_config": {
-            "model_type": "qwen3_vl_text",
-            "hidden_size": text.hidden_size,
-            "num_hidden_layers": text.num_hidden_layers,
-            "num_attention_heads": text.num_attention_heads,
-            "num_key_value_heads": text.num_key_value_heads,
-            "head_dim": text.head_dim,
-            "intermediate_size": text.intermediate_size,
-            "vocab_size": text.vocab_size,
-            "rms_norm_eps": text.rms_norm_eps,
-            "max_position_embeddings": text.max_position_embeddings,
-            "initializer_range": config.initializer_range,
-            "tie_word_embeddings": True,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": text.rope_theta,
-                "mrope_section": list(text.mrope_section),
-                "mrope_interleaved": True,
-            },
-        },
-        "vision_config": {
-            "model_type": "qwen3_vl_vision",
-            "hidden_size": vision.hidden_size,
-            "depth": vision.depth,
-            "num_heads": vision.num_heads,
-            "intermediate_size": vision.intermediate_size,
-            "patch_size": vision.patch_size,
-            "spatial_merge_size": vision.spatial_merge_size,
-            "temporal_patch_size": vision.temporal_patch_size,
-            "out_hidden_size": text.hidden_size,
-            "num_position_embeddings": vision.num_position_embeddings,
-            "deepstack_visual_indexes": list(vision.deepstack_visual_indexes),
-            "initializer_range": config.initializer_range,
-        },
-    }

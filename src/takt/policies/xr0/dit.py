@@ -5,16 +5,17 @@ Module names are the released state-dict keys. Axes: batch, token (sink, state, 
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from takt.policies.common.rotary import Rotary, rotate
 from takt.policies.xr0.config import DiTConfig
 
 Join = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(layer, own keys, own values) -> keys and values of [VLM, own], (batch, head, token, head_dim)."""
+"""(layer, own keys, own values) -> those of [VLM, own], (batch, head, token, head_dim)."""
 
 TIME_FREQUENCIES = 256
 _RMS_EPS = 1e-6
@@ -22,9 +23,10 @@ _MODULATIONS = 6  # shift, scale, gate of attention, then of the MLP
 
 
 class Projector(nn.Module):
-    """Two linear maps with a tanh-GELU between, or a single one with bias."""
+    """Two linear maps with a tanh-GELU between."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        """Widths of the three stages."""
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(inputs, hidden, bias=False),
@@ -41,6 +43,7 @@ class TimeEmbedder(nn.Module):
     """Sinusoids of the flow time (cosine first), then an MLP."""
 
     def __init__(self, hidden: int) -> None:
+        """`hidden` is the DiT's width."""
         super().__init__()
         self.mlp = nn.Sequential(
             nn.Linear(TIME_FREQUENCIES, hidden, bias=False),
@@ -55,13 +58,14 @@ class TimeEmbedder(nn.Module):
         frequencies = torch.exp(-math.log(10_000) * steps / half)
         angles = tau.float()[:, None] * 1000 * frequencies
         waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
-        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+        return self.mlp(waves.to(next(self.parameters()).dtype))
 
 
 class TimeProjector(nn.Module):
     """Time embedding -> the six modulations that all layers share."""
 
     def __init__(self, hidden: int) -> None:
+        """`hidden` is the DiT's width."""
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(hidden, _MODULATIONS * hidden))
 
@@ -74,18 +78,20 @@ class RMSNorm(nn.Module):
     """Root-mean-square norm with a weight."""
 
     def __init__(self, width: int) -> None:
+        """Over the last axis of `width`."""
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return F.rms_norm(x, self.weight.shape, self.weight, _RMS_EPS)
+        return functional.rms_norm(x, self.weight.shape, self.weight, _RMS_EPS)
 
 
 class Attention(nn.Module):
     """One softmax over [VLM, own] keys; queries and own keys are normed, then rotated."""
 
     def __init__(self, config: DiTConfig) -> None:
+        """Sized by `config`."""
         super().__init__()
         width = config.hidden_size
         self.head_dim = config.head_dim
@@ -101,7 +107,7 @@ class Attention(nn.Module):
         query = rotate(self.q_norm(query), rotary)
         key = rotate(self.k_norm(key), rotary)
         keys, values = join(layer, key, value)
-        mixed = F.scaled_dot_product_attention(query, keys, values, mask)
+        mixed = functional.scaled_dot_product_attention(query, keys, values, mask)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -109,6 +115,7 @@ class FeedForward(nn.Module):
     """SwiGLU."""
 
     def __init__(self, config: DiTConfig) -> None:
+        """Sized by `config`."""
         super().__init__()
         width, inner = config.hidden_size, config.mlp_ratio * config.hidden_size
         self.gate_proj = nn.Linear(width, inner, bias=False)
@@ -117,13 +124,14 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
 class DiTLayer(nn.Module):
     """Modulated attention and MLP; the residual stream itself is normed after each."""
 
     def __init__(self, config: DiTConfig) -> None:
+        """Sized by `config`."""
         super().__init__()
         width = config.hidden_size
         self.attn = Attention(config)
@@ -143,7 +151,7 @@ class DiTLayer(nn.Module):
         layer: int,
         join: Join,
     ) -> Tensor:
-        """(batch, token, hidden) -> same; `modulation` is (batch or 1, 6, hidden), table included."""
+        """(batch, token, hidden) -> same; `modulation` is (batch or 1, 6, hidden), table added."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unsqueeze(2).unbind(1)
         normed = torch.addcmul(shift1, self.input_layernorm(x), 1 + scale1)
         x = torch.addcmul(x, gate1, self.attn(normed, rotary, mask, layer, join))
@@ -157,18 +165,22 @@ class DiT(nn.Module):
     """The stack of layers."""
 
     def __init__(self, config: DiTConfig) -> None:
+        """Sized by `config`."""
         super().__init__()
         self.layers = nn.ModuleList(DiTLayer(config) for _ in range(config.num_hidden_layers))
 
     def modulations(self, time: Tensor) -> Tensor:
-        """Shared (batch, 6, hidden) time modulation -> (layer, batch, 6, hidden) with each table."""
-        tables = torch.stack([layer.adaln_table for layer in self.layers])
+        """Shared (batch, 6, hidden) modulation -> (layer, batch, 6, hidden), tables added."""
+        tables = torch.stack([layer.adaln_table for layer in self._stack()])
         return tables.unsqueeze(1) + time
 
     def forward(
         self, x: Tensor, modulations: Tensor, rotary: Rotary, mask: Tensor, join: Join
     ) -> Tensor:
         """(batch, token, hidden) through all layers; `modulations` from the method of that name."""
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._stack()):
             x = layer(x, modulations[number], rotary, mask, number, join)
         return x
+
+    def _stack(self) -> list[DiTLayer]:
+        return cast(list[DiTLayer], list(self.layers))

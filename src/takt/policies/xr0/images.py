@@ -12,7 +12,7 @@ _HALF_RANGE = 127.5  # mean = std = 0.5 on [0, 1] pixels
 
 
 def fit_size(height: int, width: int, config: XR0Config) -> tuple[int, int]:
-    """Nearest sides that are multiples of a token's pixels, with an area inside the config's budget."""
+    """Nearest multiples of a token's pixels, with an area inside the config's budget."""
     unit = config.vision.token_pixels
     smallest, largest = config.image_pixels
     fitted = _snap(height, width, unit, round)
@@ -33,7 +33,7 @@ def _snap(
 
 
 def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, *size, 3) by PIL's bicubic filter, as the released processor does."""
+    """(B, H, W, 3) uint8 -> (B, *size, 3) by PIL's bicubic filter, as released."""
     from PIL import Image
 
     height, width = size

@@ -7,7 +7,7 @@ from takt.policies.xr0.config import Contract
 
 
 def causal_mask(attention_mask: Tensor) -> Tensor:
-    """(B, 1, S, S) boolean: earlier real tokens; a padding token sees itself, so that no row is empty."""
+    """(B, 1, S, S) boolean: earlier real tokens; padding sees itself, so that no row is empty."""
     length = attention_mask.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=attention_mask.device)
@@ -24,8 +24,8 @@ def dit_mask(
 ) -> Tensor:
     """Rows: sink and state (`lead` tokens), then actions. Columns: prompt, then the same tokens.
 
-    Everyone sees the real prompt tokens. Lead tokens are causal among themselves; actions see all of
-    them and the earlier actions, at most `contract.local_window` steps back.
+    Everyone sees the real prompt tokens. Lead tokens are causal among themselves; actions see all
+    of them and the earlier actions, at most `contract.local_window` steps back.
 
     Returns:
         (B or 1, 1, lead + horizon, prompt + lead + horizon) boolean.

@@ -5,7 +5,7 @@ Axes: B batch, S prompt token, T chunk step, D action dimension, q = 1 sink + st
 
 import torch
 from torch import Tensor, nn
-from transformers import Qwen3VLModel
+from transformers import Qwen3VLConfig, Qwen3VLModel
 
 from takt.policies.common.qwen3_vl import TextOutput, encode_images, run_text
 from takt.policies.common.rotary import Rotary, text_rotary
@@ -13,15 +13,24 @@ from takt.policies.xr0.cache import ConcatenatedKV, PreallocatedKV, PromptInputs
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.dit import DiT, Projector, TimeEmbedder, TimeProjector
 from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions
+from takt.policies.xr0.released_config import text_json, vision_json
 from takt.types import TaktError
 
 
 class VLM(nn.Module):
-    """Holder that gives the backbone its released prefix `vlm.model`; the LM head is its tied table."""
+    """Gives the backbone its released prefix `vlm.model`; the LM head is the tied token table."""
 
     def __init__(self, config: XR0Config) -> None:
+        """A randomly initialised backbone."""
         super().__init__()
-        self.model = Qwen3VLModel(config.vlm_config())
+        self.model = Qwen3VLModel(
+            Qwen3VLConfig(
+                text_config=text_json(config),
+                vision_config=vision_json(config),
+                image_token_id=config.token_ids.image,
+                tie_word_embeddings=True,
+            )
+        )
         nn.init.normal_(self.model.visual.pos_embed.weight, std=config.position_init_std)
 
 
@@ -29,6 +38,7 @@ class XR0(nn.Module):
     """The policy network; every size and both contracts by config."""
 
     def __init__(self, config: XR0Config) -> None:
+        """Random weights; `weights.load_checkpoint` for trained ones."""
         super().__init__()
         self.config = config
         width = config.dit.hidden_size
@@ -52,7 +62,7 @@ class XR0(nn.Module):
         return self.cache(inputs, output)
 
     def run_language(self, inputs: PromptInputs, extra: Tensor | None = None) -> TextOutput:
-        """The language model over the prompt and, after it, `extra` token embeddings (B, E, hidden).
+        """The language model over the prompt and then `extra` token embeddings (B, E, hidden).
 
         With `extra` the last layer is finished and `hidden` returned for all S + E tokens.
         """

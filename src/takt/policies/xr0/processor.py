@@ -64,7 +64,7 @@ def rotary_positions(
 
 
 class XR0Processor:
-    """Builds `PromptInputs` for one set of views; layouts are cached per instruction and image size."""
+    """Builds `PromptInputs` for one set of views; layouts are cached by instruction and size."""
 
     def __init__(self, config: XR0Config, tokenizer: Tokenizer, views: Sequence[str]) -> None:
         """`views` are the prompt titles of the cameras, in prompt order.
@@ -78,7 +78,7 @@ class XR0Processor:
             )
         if tokenizer.token_to_id(_IMAGE) != config.token_ids.image:
             raise TaktError(
-                f"tokenizer gives {_IMAGE} the id {tokenizer.token_to_id(_IMAGE)}, the model expects "
+                f"tokenizer: {_IMAGE} is {tokenizer.token_to_id(_IMAGE)}, the model expects "
                 f"{config.token_ids.image}; use the tokenizer.json that came with the weights"
             )
         self.config = config
@@ -120,7 +120,8 @@ class XR0Processor:
     def _fit(self, view: torch.Tensor) -> torch.Tensor:
         if view.dtype != torch.uint8 or view.ndim != 4 or view.shape[3] != 3:
             raise TaktError(
-                f"images: expected (batch, height, width, 3) uint8, got {tuple(view.shape)} {view.dtype}"
+                f"images: expected (batch, height, width, 3) uint8, got {tuple(view.shape)} "
+                f"{view.dtype}; convert to RGB first"
             )
         size = fit_size(view.shape[1], view.shape[2], self.config)
         return view if size == tuple(view.shape[1:3]) else resize(view, size)

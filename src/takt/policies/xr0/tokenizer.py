@@ -1,7 +1,7 @@
 """The nano model's own tokenizer: a small byte-level BPE with Qwen's special tokens.
 
-Whole phrases of the prompt template are single entries, so that a three-view prompt costs about thirty
-text tokens where Qwen's tokenizer needs twice as many; any other text falls back to merges and bytes.
+Whole phrases of the prompt template are single entries, so that a three-view prompt costs about
+thirty text tokens, half of what Qwen's tokenizer needs; other text falls back to merges and bytes.
 """
 
 from itertools import product

@@ -1,0 +1,122 @@
+"""XR-0 as a `takt.types.Policy`: one observation in, one chunk of absolute actions out."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from takt.policies.xr0.processor import XR0Processor
+from takt.policies.xr0.weights import Checkpoint, load_checkpoint
+from takt.transforms.actions import ActionTransform
+from takt.transforms.slots import Slots
+from takt.transforms.states import StateTransform
+from takt.types import ActionChunk, EmbodimentSpec, Observation, TaktError
+
+_ALIGNMENT_TICKS = 1e-3  # a committed action further off the observation's stamp is another tick's
+
+
+class ObservationError(TaktError):
+    """An observation the policy cannot act on."""
+
+
+class XR0Policy:
+    """Plans for one body with one checkpoint; noise comes from its own seeded generator."""
+
+    def __init__(self, checkpoint: Checkpoint, embodiment: EmbodimentSpec) -> None:
+        """Raises a `CheckpointError` if the checkpoint does not know the body."""
+        statistics = checkpoint.body(embodiment.name)
+        config = checkpoint.model.config
+        self.embodiment = embodiment
+        self.chunk_horizon = statistics.action.horizon
+        self.execute_horizon = statistics.execute_horizon
+        self.max_prefix = min(config.contract.max_prefix, self.chunk_horizon)
+        self._model = checkpoint.model.eval()
+        self._actions = ActionTransform.of(embodiment, statistics.action)
+        slots = Slots(embodiment.slots, config.state_dim)
+        self._states = StateTransform(slots, statistics.state)
+        views = [camera.view for camera in embodiment.cameras]
+        self._processor = XR0Processor(config, checkpoint.tokenizer, views)
+        self._mask = torch.from_numpy(statistics.action.mask)[None]
+        self._generator = torch.Generator().manual_seed(0)
+
+    @classmethod
+    def load(cls, directory: Path, embodiment: EmbodimentSpec, *, threads: int = 1) -> "XR0Policy":
+        """Open a checkpoint for a body; `threads` sets torch's CPU threads of this process.
+
+        Raises:
+            CheckpointError: The directory is not whole, or knows other bodies only.
+        """
+        torch.set_num_threads(threads)
+        return cls(load_checkpoint(directory), embodiment)
+
+    def reset(self, seed: int) -> None:
+        """Start an episode whose noise depends on `seed` only."""
+        self._generator.manual_seed(seed)
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        """Plan T steps from `observation.stamp`; committed actions come back as the chunk's start.
+
+        Raises:
+            ObservationError: Cameras, image sizes, state or the committed chunk's clock do not fit.
+        """
+        self._check(observation)
+        state = observation.state
+        prefix = self._prefix(observation, committed)
+        images = [observation.images[camera.name][None] for camera in self.embodiment.cameras]
+        inputs = self._processor(images, [observation.instruction])
+        noise = torch.randn(self._mask.shape, generator=self._generator)
+        normalised = None
+        if prefix is not None:
+            normalised = torch.from_numpy(self._actions.forward(prefix, state))[None]
+        chunk = self._model.sample(
+            inputs,
+            torch.from_numpy(self._states.forward(state))[None, None],
+            self._mask,
+            noise,
+            normalised,
+        )
+        actions = self._actions.inverse(chunk[0].float().numpy(), state)
+        if prefix is not None:
+            actions[: len(prefix)] = prefix
+        space = self.embodiment.action_space
+        return ActionChunk(
+            stamp=observation.stamp,
+            dt=self.embodiment.dt,
+            actions=np.clip(actions, space.low, space.high),
+        )
+
+    def _prefix(self, observation: Observation, committed: ActionChunk | None) -> np.ndarray | None:
+        """(P, A) absolute actions due from the observation's stamp on, at most `max_prefix`."""
+        if committed is None or self.max_prefix == 0:
+            return None
+        ticks = (observation.stamp - committed.stamp) / self.embodiment.dt
+        first = round(ticks)
+        if abs(ticks - first) > _ALIGNMENT_TICKS or not 0 <= first < len(committed.actions):
+            raise ObservationError(
+                f"committed actions must be due at the observation's {observation.stamp:.4f} s;"
+                f" got {len(committed.actions)} from {committed.stamp:.4f} s on"
+            )
+        return committed.actions[first : first + self.max_prefix].astype(np.float32)
+
+    def _check(self, observation: Observation) -> None:
+        cameras = {camera.name: camera for camera in self.embodiment.cameras}
+        if set(observation.images) != set(cameras):
+            raise ObservationError(
+                f"expected images of cameras {sorted(cameras)}, got {sorted(observation.images)}"
+            )
+        for name, camera in cameras.items():
+            shape = observation.images[name].shape
+            if shape != (camera.height, camera.width, 3):
+                raise ObservationError(
+                    f"camera {name!r}: expected ({camera.height}, {camera.width}, 3), got {shape}"
+                )
+        axes = self.embodiment.action_space.names
+        if observation.state.shape != (len(axes),):
+            raise ObservationError(
+                f"expected a state of {len(axes)} axes, got {observation.state.shape}"
+            )
+        if not np.isfinite(observation.state).all():
+            bad = [axes[i] for i in np.flatnonzero(~np.isfinite(observation.state))]
+            raise ObservationError(
+                f"state is not finite on {', '.join(bad)}; refusing to plan from it"
+            )
