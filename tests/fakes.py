@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from takt.benchmarks.cycle import Outcome
 from takt.embodiments import embodiment_spec
 from takt.types import ActionChunk, EmbodimentSpec, Observation, TaktError
 
@@ -36,7 +37,7 @@ class FakeStation:
         self.length = int(self._rng.integers(45, 60))
         self.state = self._rng.uniform(0.0, 0.1, WIDTH).astype(np.float32)
         self.state = np.clip(self.state, SPEC.action_space.low, SPEC.action_space.high)
-        self.fate = {
+        self.fate: dict[str, Outcome] = {
             side: "installed" if self._rng.random() < 0.8 else "dropped"
             for side in ("left", "right")
         }
@@ -69,10 +70,10 @@ class FakeStation:
         return self.ticks >= self.length
 
     @property
-    def outcomes(self) -> Mapping[str, str | None]:
+    def outcomes(self) -> Mapping[str, Outcome | None]:
         return self.fate if self.finished else dict.fromkeys(self.fate)
 
-    def finish(self) -> Mapping[str, str]:
+    def finish(self) -> Mapping[str, Outcome]:
         return self.fate
 
     @property

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes import SPEC, FakePolicy, FakeStation
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from takt.runtime.chunking import AsynchronousPrefix, Chunking, Synchronous
+from takt.runtime.chunking import AsynchronousPrefix, Chunking, Synchronous, validate
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError
@@ -18,7 +20,7 @@ from takt.types import ActionChunk, Observation
 HORIZON, EXECUTE = 16, 8
 
 
-def execute(
+def run_executor(
     policy: FakePolicy,
     chunking: Chunking,
     latency: Latency,
@@ -39,39 +41,6 @@ def execute(
     return trace
 
 
-@pytest.mark.parametrize("delay", range(7))
-def test_asynchronous_never_stalls_after_the_cold_start(delay: int) -> None:
-    trace = execute(FakePolicy(), AsynchronousPrefix(EXECUTE, delay), Injected(delay))
-    assert trace.held[:delay].all()
-    assert not trace.held[delay:].any()
-    assert (trace.delay_ticks == delay).all()
-    entries = np.flatnonzero(np.diff(trace.chunk)[delay:] > 0) + delay + 1
-    assert len(entries) >= 8
-    assert (trace.index[entries] == delay).all(), "a chunk enters at its true index"
-
-
-@pytest.mark.parametrize("delay", range(7))
-def test_synchronous_idles_d_of_every_d_plus_execute_ticks(delay: int) -> None:
-    ticks = 4 * (EXECUTE + delay)
-    trace = execute(FakePolicy(), Synchronous(EXECUTE), Injected(delay), ticks)
-    assert trace.waiting.mean() == pytest.approx(delay / (delay + EXECUTE))
-    acting = trace.index[~trace.held].reshape(4, EXECUTE)
-    assert (acting == np.arange(EXECUTE)).all(), "a chunk begins when it arrives"
-
-
-def test_the_prefix_is_what_gets_executed() -> None:
-    policy = FakePolicy()
-    trace = execute(policy, AsynchronousPrefix(EXECUTE, 3), Injected(3))
-    assert policy.committed[0] is None
-    for observation, committed in zip(
-        policy.observations[1:-1], policy.committed[1:-1], strict=True
-    ):
-        assert committed is not None
-        tick = round(observation.stamp / SPEC.dt)
-        np.testing.assert_array_equal(committed.actions, trace.actions[tick : tick + 3])
-        assert committed.stamp == observation.stamp
-
-
 class SlowWorker(InlinePolicy):
     """Ready only after so many polls: a wall clock's late answer without a wall clock."""
 
@@ -89,10 +58,67 @@ class SlowWorker(InlinePolicy):
         return super().ready() and self._left < 0
 
 
+@pytest.mark.parametrize("delay", range(7))
+def test_asynchronous_never_stalls_after_the_cold_start(delay: int) -> None:
+    trace = run_executor(FakePolicy(), AsynchronousPrefix(EXECUTE, delay), Injected(delay))
+    assert trace.held[:delay].all()
+    assert not trace.held[delay:].any()
+    assert (trace.delay_ticks == delay).all()
+    entries = np.flatnonzero(np.diff(trace.chunk)[delay:] > 0) + delay + 1
+    assert len(entries) >= 8
+    assert (trace.index[entries] == delay).all(), "a chunk enters at its true index"
+
+
+@pytest.mark.parametrize("delay", range(7))
+def test_synchronous_idles_d_of_every_d_plus_execute_ticks(delay: int) -> None:
+    ticks = 4 * (EXECUTE + delay)
+    trace = run_executor(FakePolicy(), Synchronous(EXECUTE), Injected(delay), ticks)
+    assert trace.waiting.mean() == pytest.approx(delay / (delay + EXECUTE))
+    acting = trace.index[~trace.held].reshape(4, EXECUTE)
+    assert (acting == np.arange(EXECUTE)).all(), "a chunk begins when it arrives"
+
+
+@given(
+    horizon=st.integers(2, 40), execute=st.integers(1, 40), delay=st.integers(0, 12), data=st.data()
+)
+def test_whatever_the_planner_accepts_runs_without_a_stall(
+    horizon: int, execute: int, delay: int, data: st.DataObject
+) -> None:
+    assume(max(delay, 1) <= execute <= horizon - delay)
+    chunking = AsynchronousPrefix(execute, data.draw(st.integers(delay, horizon - execute)))
+    validate(chunking, horizon, delay)
+    trace = run_executor(FakePolicy(horizon), chunking, Injected(delay), 4 * horizon)
+    assert not trace.held[delay:].any()
+    assert trace.dropped == 0
+    assert trace.index.max() < horizon
+
+
+@given(polls=st.lists(st.integers(0, HORIZON - EXECUTE), min_size=12, max_size=12))
+def test_jitter_within_the_plan_never_stalls(polls: list[int]) -> None:
+    policy = FakePolicy()
+    worker = SlowWorker(policy, [0, *polls])
+    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 90, worker)
+    assert not trace.held.any()
+    assert trace.delay_ticks[1:].tolist() == polls[: len(trace.delay_ticks) - 1]
+
+
+def test_the_prefix_is_what_gets_executed() -> None:
+    policy = FakePolicy()
+    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    assert policy.committed[0] is None
+    for observation, committed in zip(
+        policy.observations[1:-1], policy.committed[1:-1], strict=True
+    ):
+        assert committed is not None
+        tick = round(observation.stamp / SPEC.dt)
+        np.testing.assert_array_equal(committed.actions, trace.actions[tick : tick + 3])
+        assert committed.stamp == observation.stamp
+
+
 def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> None:
     policy = FakePolicy()
     worker = SlowWorker(policy, [0, 11])  # the second answer comes 3 ticks after the plan ran out
-    trace = execute(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 60, worker)
+    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 60, worker)
     stalled = np.flatnonzero(trace.held[1:]) + 1
     assert len(stalled) == 3
     np.testing.assert_array_equal(
@@ -105,7 +131,7 @@ def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> N
 
 def test_a_chunk_whose_actions_are_all_past_is_dropped() -> None:
     policy = FakePolicy()
-    trace = execute(
+    trace = run_executor(
         policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 80, SlowWorker(policy, [0, HORIZON + 2])
     )
     assert trace.dropped == 1
@@ -114,12 +140,14 @@ def test_a_chunk_whose_actions_are_all_past_is_dropped() -> None:
 
 
 def test_same_seed_same_trajectory() -> None:
-    first, second = (execute(FakePolicy(), AsynchronousPrefix(8, 3), Injected(3)) for _ in range(2))
+    first, second = (
+        run_executor(FakePolicy(), AsynchronousPrefix(8, 3), Injected(3)) for _ in range(2)
+    )
     np.testing.assert_array_equal(first.actions, second.actions)
 
 
 def test_observation_age_is_measured_from_capture() -> None:
-    trace = execute(FakePolicy(), AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    trace = run_executor(FakePolicy(), AsynchronousPrefix(EXECUTE, 3), Injected(3))
     assert np.isnan(trace.age_s[0])
     np.testing.assert_allclose(trace.age_s[20:].min(), 3 * SPEC.dt, atol=1e-6)
 

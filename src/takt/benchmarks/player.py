@@ -1,6 +1,5 @@
 """Who works the station: holds still, follows the script, or looks and thinks."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
 from takt.benchmarks.cycle import CycleBody
+from takt.benchmarks.store import folder_digest
 from takt.runtime.chunking import (
     AsynchronousPrefix,
     Chunking,
@@ -190,16 +190,6 @@ class GreyWorker:
     def close(self) -> None:
         """Release the policy."""
         self._worker.close()
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a checkpoint's files."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(str(path.relative_to(folder)).encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _without_cameras(station: "NutStation") -> CycleBody:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,7 +12,7 @@ from takt import __version__
 from takt.benchmarks.cycle import CYCLE_CUT_S, CycleBody, CycleRecord
 from takt.benchmarks.motion import measure
 from takt.benchmarks.player import Mode, Seat
-from takt.benchmarks.store import ShiftStore
+from takt.benchmarks.store import ShiftStore, folder_digest
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
@@ -59,6 +61,7 @@ def resolve(config: ShiftConfig, seat: Seat, spec: EmbodimentSpec) -> dict[str, 
         "latency_ms": seat.latency_ms,
         "delay_ticks": seat.delay,
         "policy_digest": seat.digest,
+        "simulation_digest": folder_digest(Path(str(files("takt.simulation")))),
     }
 
 

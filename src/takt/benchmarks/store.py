@@ -1,5 +1,6 @@
 """A shift on disk: its resolved config and one file per finished cycle, safe against any kill."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,16 @@ _CODEC = Codec(CycleRecord, Motion)
 
 class ShiftMismatchError(TaktError):
     """The folder holds another shift."""
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of a folder's files, compiled Python left out."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc"):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 class ShiftStore:

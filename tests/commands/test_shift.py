@@ -1,0 +1,59 @@
+"""`takt shift` on the real station, driven by its scripted expert."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from takt.benchmarks.store import read_shift
+from takt.cli import main
+
+pytest.importorskip("mujoco")
+
+
+def shift(capsys: pytest.CaptureFixture[str], out: Path, *options: str) -> dict:
+    argv = ["shift", "--policy", "expert", "--cycles", "2", "--out", str(out), "--json", *options]
+    assert main(argv) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_expert_shift_is_reported_and_repeats_bit_for_bit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = shift(capsys, tmp_path / "a")
+    second = shift(capsys, tmp_path / "b", "--beside", str(tmp_path / "a"))
+    assert first["both"]["k"] == 2
+    assert first["idle_share"] == first["stalls"] == first["interventions"] == 0
+    assert 40 < first["cycle_s"]["p50"] < 76
+    assert "Side by side" in (tmp_path / "b" / "report.html").read_text()
+    _, ours = read_shift(tmp_path / "a")
+    _, theirs = read_shift(tmp_path / "b")
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.actions, other.actions)
+        assert one.outcomes == other.outcomes
+    assert second["cycle_s"] == first["cycle_s"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--policy", "nowhere"], "no config.json"),
+        (["--policy", "hold", "--latency-ms", "900"], "d <= T_e"),
+        (["--policy", "hold", "--cycles", "0"], "at least one cycle"),
+        (["--policy", "nano", "--seed", "7"], "evaluation seeds"),
+        (["--policy", "hold", "--beside", "nowhere"], "expected a shift"),
+        (["--mode", "naive"], "naive"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    out = tmp_path / "out"
+    try:
+        status = main(["shift", "--out", str(out), *options])
+    except SystemExit as stopped:  # tyro's own refusal of an unknown choice
+        status = stopped.code
+    assert status == 2
+    assert says in capsys.readouterr().err
+    assert not out.exists()
