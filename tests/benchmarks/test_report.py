@@ -56,7 +56,7 @@ def test_report_is_self_contained_and_complete(run: ShiftRun) -> None:
 
 def test_clips_show_the_recorded_cycle(run: ShiftRun) -> None:
     record = run.records[0]
-    with av.open(io.BytesIO(replay(FakeStation(), "", record).video)) as video:
+    with av.open(io.BytesIO(replay(FakeStation(), "", record).video), "r") as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
         assert video.streams.video[0].codec_context.name == "h264"
     assert frames[0].shape == (SIZE_PX, SIZE_PX, 3)
@@ -66,7 +66,7 @@ def test_clips_show_the_recorded_cycle(run: ShiftRun) -> None:
 def test_a_long_cycle_is_shown_faster_not_longer(run: ShiftRun) -> None:
     actions = np.repeat(run.records[0].actions, 20, axis=0)
     clip = replay(FakeStation(), "", replace(run.records[0], actions=actions))
-    with av.open(io.BytesIO(clip.video)) as video:
+    with av.open(io.BytesIO(clip.video), "r") as video:
         assert video.streams.video[0].frames <= MAX_FRAMES
     assert clip.speed > 1
 
