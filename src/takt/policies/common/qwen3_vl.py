@@ -19,6 +19,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLVisionModel,
 )
 
+from takt.policies.common.kernels import attend, rms_norm
 from takt.policies.common.rotary import Precision, Rotary, merge_order, rotate, vision_rotary
 
 Grid = tuple[int, int]
@@ -108,7 +109,7 @@ def _vision_block(block: Qwen3VLVisionBlock, x: Tensor, rotary: Rotary) -> Tenso
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     query = rotate(query.float(), rotary).to(x.dtype)
     key = rotate(key.float(), rotary).to(x.dtype)
-    mixed = functional.scaled_dot_product_attention(query, key, value)
+    mixed = attend(query, key, value)
     x = x + attention.proj(mixed.transpose(1, 2).reshape(images, patches, width))
     return x + block.mlp(block.norm2(x))
 
@@ -145,7 +146,7 @@ def run_text(
     keys, values = [], []
     x, last = embeds, len(model.layers) - 1
     for number, layer in enumerate(cast(list[Qwen3VLTextDecoderLayer], model.layers)):
-        normed = rms_norm(layer.input_layernorm, x)
+        normed = _normed(layer.input_layernorm, x)
         key, value = _key_value(layer.self_attn, normed, rotary)
         if number >= first_layer:
             keys.append(key)
@@ -153,21 +154,20 @@ def run_text(
         if number == last and not need_hidden:
             return TextOutput(tuple(keys), tuple(values), None)
         x = x + _attend(layer.self_attn, normed, key, value, rotary, mask)
-        x = x + layer.mlp(rms_norm(layer.post_attention_layernorm, x))
+        x = x + layer.mlp(_normed(layer.post_attention_layernorm, x))
         if number < len(deepstack):
             flat = x.flatten(0, 1).index_add(0, visual_rows, deepstack[number].to(x.dtype))
             x = flat.view_as(x)
-    return TextOutput(tuple(keys), tuple(values), rms_norm(model.norm, x))
+    return TextOutput(tuple(keys), tuple(values), _normed(model.norm, x))
 
 
-def rms_norm(norm: Qwen3VLTextRMSNorm, x: Tensor) -> Tensor:
-    """The module's norm through torch's kernel."""
-    return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+def _normed(norm: Qwen3VLTextRMSNorm, x: Tensor) -> Tensor:
+    return rms_norm(x, norm.weight, norm.variance_epsilon)
 
 
 def _key_value(attention: Qwen3VLTextAttention, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
     shape = (*x.shape[:2], -1, attention.head_dim)
-    key = rms_norm(attention.k_norm, attention.k_proj(x).view(shape)).transpose(1, 2)
+    key = _normed(attention.k_norm, attention.k_proj(x).view(shape)).transpose(1, 2)
     value = attention.v_proj(x).view(shape).transpose(1, 2)
     return rotate(key, rotary), value
 
@@ -181,8 +181,6 @@ def _attend(
     mask: Tensor | None,
 ) -> Tensor:
     shape = (*x.shape[:2], -1, attention.head_dim)
-    query = rms_norm(attention.q_norm, attention.q_proj(x).view(shape)).transpose(1, 2)
-    mixed = functional.scaled_dot_product_attention(
-        rotate(query, rotary), key, value, mask, is_causal=mask is None, enable_gqa=True
-    )
+    query = _normed(attention.q_norm, attention.q_proj(x).view(shape)).transpose(1, 2)
+    mixed = attend(rotate(query, rotary), key, value, mask, causal=mask is None)
     return attention.o_proj(mixed.transpose(1, 2).flatten(2))

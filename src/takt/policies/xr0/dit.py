@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from takt.policies.common.kernels import attend, rms_norm
 from takt.policies.common.rotary import Rotary, rotate
 from takt.policies.xr0.config import DiTConfig
 
@@ -84,7 +85,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return functional.rms_norm(x, self.weight.shape, self.weight, _RMS_EPS)
+        return rms_norm(x, self.weight, _RMS_EPS)
 
 
 class Attention(nn.Module):
@@ -107,7 +108,7 @@ class Attention(nn.Module):
         query = rotate(self.q_norm(query), rotary)
         key = rotate(self.k_norm(key), rotary)
         keys, values = join(layer, key, value)
-        mixed = functional.scaled_dot_product_attention(query, keys, values, mask)
+        mixed = attend(query, keys, values, mask)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
 

@@ -102,7 +102,7 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
         raise TaktError(
             "config.json names no forward contract; pass HF_RELEASE for the released checkpoints "
             "or XR0_POSTTRAIN for weights from the released trainer. With the wrong one the "
-            "attention mask and the action positions differ from training and the actions are silently wrong"
+            "attention mask and the action positions differ from training: silently wrong actions"
         )
     try:
         return XR0Config(
