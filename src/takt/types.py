@@ -102,7 +102,13 @@ class Episode:
     def __post_init__(self) -> None:
         """Every stream has one row per tick."""
         ticks = len(self.stamps)
-        streams = {**self.images, **self.image_stamps, **self.extras, "state": self.state, "actions": self.actions}
+        streams = {
+            **self.images,
+            **self.image_stamps,
+            **self.extras,
+            "state": self.state,
+            "actions": self.actions,
+        }
         for name, rows in streams.items():
             if len(rows) != ticks:
                 raise TaktError(f"episode stream {name!r}: expected {ticks} rows, got {len(rows)}")

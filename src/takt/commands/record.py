@@ -41,7 +41,9 @@ def main(argv: list[str]) -> int:
             print(f"\repisode {done}/{config.episodes} (seed {seed})", end="", file=sys.stderr)
 
     recorded = record(config.out, config.episodes, config.seed, config.workers, report)
-    print(f"\n{recorded.episodes} episodes, {recorded.failed} attempts failed and skipped: {config.out}")
+    print(
+        f"\n{recorded.episodes} episodes, {recorded.failed} attempts failed and skipped: {config.out}"
+    )
     if config.json:
         print(json.dumps({"episodes": recorded.episodes, "failed": recorded.failed}))
     return 0

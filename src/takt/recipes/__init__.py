@@ -1,1 +1,1 @@
-"""TODO."""
+"""Named runs as functions that return one frozen config."""

@@ -25,7 +25,12 @@ def save_state(path: Path, state: TrainingState) -> None:
     """Write by temporary file and rename: a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    content = {"step": state.step, "stage": state.stage, "optimiser": state.optimiser, "ema": state.ema}
+    content = {
+        "step": state.step,
+        "stage": state.stage,
+        "optimiser": state.optimiser,
+        "ema": state.ema,
+    }
     torch.save(content, temporary)
     os.replace(temporary, path)
 
@@ -35,5 +40,7 @@ def load_state(path: Path) -> TrainingState:
     try:
         content = torch.load(path, weights_only=True)
     except Exception as error:
-        raise TaktError(f"{path} is not a readable training state ({error}); delete it to start the stage anew") from error
+        raise TaktError(
+            f"{path} is not a readable training state ({error}); delete it to start the stage anew"
+        ) from error
     return TrainingState(content["step"], content["stage"], content["optimiser"], content["ema"])

@@ -121,7 +121,10 @@ class Batcher:
         actions, valid = self.frames.chunk(rows, self._actions.normalise.horizon)
         points = self.frames.points[rows]
         if mirrored.any() and self._spec.mirror is not None:
-            axes, signs = list(self._spec.mirror.axes), np.array(self._spec.mirror.signs, np.float32)
+            axes, signs = (
+                list(self._spec.mirror.axes),
+                np.array(self._spec.mirror.signs, np.float32),
+            )
             views = images[mirrored][:, list(self._spec.mirror.cameras), :, ::-1]
             images[mirrored] = views
             state[mirrored] = state[mirrored][:, axes] * signs

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from takt.training.checkpoint import TrainingState, load_state, save_state
 from takt.training.ema import Ema
 from takt.training.frames import Batch, Batcher
+from takt.training.parallel import average_gradients, rank, world_size
 
 
 class Stage(Protocol):
@@ -44,7 +45,7 @@ class LoopConfig:
     weight_decay: float = 0.05
     clip: float = 1.0
     ema_decay: float = 0.998
-    bf16: bool = True
+    bf16: bool = False
     seed: int = 0
     save_every_s: float = 60.0
 
@@ -83,21 +84,32 @@ def train_stage(
     means: dict[str, float] = {}
     saved, began, first = time.monotonic(), time.monotonic(), step
     while step < config.steps:
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        batch = batcher.draw(config.batch_size, generator)
+        generator = torch.Generator().manual_seed(draw_seed(config.seed, step, rank()))
+        batch = batcher.draw(config.batch_size // world_size(), generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
             losses = stage.losses(batch, generator)  # type: ignore[operator]
-        _update(losses["loss"], parameters, optimiser, learning_rate(config, step), config.clip, step)
+        _update(
+            losses["loss"], parameters, optimiser, learning_rate(config, step), config.clip, step
+        )
         ema.update(step)
         step += 1
         for name, value in losses.items():
             means[name] = 0.98 * means.get(name, value.item()) + 0.02 * value.item()
         pace = (step - first) * config.batch_size / (time.monotonic() - began)
+        if rank() != 0:
+            continue
         report(StepReport(step=step, steps=config.steps, losses=means, samples_per_s=pace))
         if time.monotonic() - saved > config.save_every_s or step == config.steps:
-            save_state(path, TrainingState(step, stage.state_dict(), optimiser.state_dict(), ema.shadow))
+            save_state(
+                path, TrainingState(step, stage.state_dict(), optimiser.state_dict(), ema.shadow)
+            )
             saved = time.monotonic()
     ema.copy_to_parameters()
+
+
+def draw_seed(seed: int, step: int, rank: int) -> int:
+    """A generator seed of its own for every step and rank."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:
@@ -118,11 +130,14 @@ def _update(
     step: int,
 ) -> None:
     if not torch.isfinite(loss):
-        raise DivergedError(f"loss is {loss.item()} at step {step}; lower lr or check the data's statistics")
+        raise DivergedError(
+            f"loss is {loss.item()} at step {step}; lower lr or check the data's statistics"
+        )
     for group in optimiser.param_groups:
         group["lr"] = lr
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(parameters)
     torch.nn.utils.clip_grad_norm_(parameters, clip)
     optimiser.step()
 

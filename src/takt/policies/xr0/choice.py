@@ -3,7 +3,7 @@
 The language model reads prompt, state, [A_1 .. A_T], [S] and grounding queries [G] in one pass.
 Being causal it leaves the prompt's keys and values as `XR0.encode` gives them. The heads are not
 part of the shipped weights.
-Axes: B batch, N candidate, T chunk step, D action dimension, P named point, K camera.
+Axes: B batch, N candidate, T chunk step, D action dimension, P named point.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from takt.policies.xr0.model import XR0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceConfig:
-    """Counts of the heads; `points` named 3-D points are grounded in `cameras` images each."""
+    """Counts of the heads: one grounding query per view, each placing `points_per_view` named points in it."""
 
     candidates: int
     horizon: int
-    points: int
-    cameras: int
+    views: int
+    points_per_view: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,11 @@ class ChoiceHeads(nn.Module):
         self.state_embedder = nn.Sequential(
             nn.Linear(states, width), nn.GELU(approximate="tanh"), nn.Linear(width, width)
         )
-        tokens = config.horizon + 1 + config.points
+        tokens = config.horizon + 1 + config.views
         self.queries = nn.Parameter(torch.randn(tokens, width) * policy.config.initializer_range)
         self.action_head = nn.Linear(width, config.candidates * actions)
         self.score_head = nn.Linear(width, config.candidates)
-        self.point_head = nn.Linear(width, 2 * config.cameras)
+        self.point_head = nn.Linear(width, 2 * config.points_per_view)
 
     def forward(self, policy: XR0, inputs: PromptInputs, state: Tensor) -> ChoiceOutput:
         """One pass of the language model; `state` is (B, state_length, state_dim)."""
@@ -81,7 +81,7 @@ class ChoiceHeads(nn.Module):
         return ChoiceOutput(
             candidates=candidates.transpose(1, 2),
             scores=self.score_head(hidden[:, horizon]),
-            points=self.point_head(hidden[:, horizon + 1 :]),
+            points=self.point_head(hidden[:, horizon + 1 :]).reshape(batch, -1, 2),
             cache=policy.cache(inputs, output),
         )
 
@@ -111,5 +111,5 @@ def choice_losses(output: ChoiceOutput, actions: Tensor, mask: Tensor) -> Choice
 
 
 def point_loss(output: ChoiceOutput, points: Tensor, visible: Tensor) -> Tensor:
-    """Masked L1 on (B, P, 2 * K) coordinates; `visible` of the same shape is 1 on labelled ones."""
+    """Masked L1 on (B, P, 2) coordinates; `visible` of the same shape is 1 on labelled ones."""
     return masked_mean((output.points - points).abs(), visible)

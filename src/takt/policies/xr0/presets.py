@@ -21,7 +21,7 @@ NANO_TOKEN_IDS = TokenIds(
 
 
 def nano(contract: Contract = XR0_POSTTRAIN, image_px: int = 64) -> XR0Config:
-    """A 3 M model that trains on a CPU; sized for square images of `image_px` (a multiple of 16).
+    """A 2 M model that trains on a CPU; sized for square images of `image_px` (a multiple of 16).
 
     The wide position table (std 0.5) and small patches are what let it learn from pixels
     (nano-training reference, section 2). `rope_theta` suits its ~100 positions.
@@ -29,7 +29,7 @@ def nano(contract: Contract = XR0_POSTTRAIN, image_px: int = 64) -> XR0Config:
     return XR0Config(
         text=TextConfig(
             hidden_size=128,
-            num_hidden_layers=4,
+            num_hidden_layers=3,
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=32,
@@ -41,15 +41,15 @@ def nano(contract: Contract = XR0_POSTTRAIN, image_px: int = 64) -> XR0Config:
         ),
         vision=VisionConfig(
             hidden_size=96,
-            depth=3,
+            depth=2,
             num_heads=3,
             intermediate_size=288,
             patch_size=8,
             temporal_patch_size=1,
             num_position_embeddings=(image_px // 8) ** 2,
-            deepstack_visual_indexes=(0, 1),
+            deepstack_visual_indexes=(0,),
         ),
-        dit=DiTConfig(hidden_size=128, num_hidden_layers=4, head_dim=32),
+        dit=DiTConfig(hidden_size=128, num_hidden_layers=3, head_dim=32),
         contract=contract,
         token_ids=NANO_TOKEN_IDS,
         position_init_std=0.5,

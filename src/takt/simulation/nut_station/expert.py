@@ -41,7 +41,9 @@ class ScriptedExpert:
         yaw_offset: forces the nut this far (rad) off the spline match (a control).
     """
 
-    def __init__(self, station: NutStation, *, align_yaw: bool = True, yaw_offset: float = 0.0) -> None:
+    def __init__(
+        self, station: NutStation, *, align_yaw: bool = True, yaw_offset: float = 0.0
+    ) -> None:
         self._station = station
         self._align_yaw = align_yaw
         self._yaw_offset = yaw_offset
@@ -95,7 +97,11 @@ class ScriptedExpert:
         off = self._off(error, turn)
         carried = tip[2] - nut.position[2]
         rise = min(INSERT_HEIGHT_M, FUNNEL_SLOPE * max(0.0, off - NEAR_M))
-        height = pin[2] + carried + (rise if nut.height > 0.03 or off > 0.012 or abs(turn) > np.radians(5) else 0.0)
+        height = (
+            pin[2]
+            + carried
+            + (rise if nut.height > 0.03 or off > 0.012 or abs(turn) > np.radians(5) else 0.0)
+        )
         if nut.height > 0.03 and off > NEAR_M:
             height = max(height, pin[2] + carried + min(INSERT_HEIGHT_M, 0.03 + rise))
         height -= PRESS_M if height <= pin[2] + carried + 1e-6 else 0.0
@@ -107,7 +113,9 @@ class ScriptedExpert:
         goal = np.array([*(tip[:2] + free * error), height])
         return TipGoal(goal, yaw - turn, GRIPPER_CLOSED_M, lead)
 
-    def _leave(self, side: str, nut: NutState, tip: np.ndarray, yaw: float, gap: float, pin: np.ndarray) -> TipGoal:
+    def _leave(
+        self, side: str, nut: NutState, tip: np.ndarray, yaw: float, gap: float, pin: np.ndarray
+    ) -> TipGoal:
         near = np.hypot(*(tip[:2] - pin[:2])) < 0.03 and tip[2] < pin[2] + 0.06
         if near and (nut.gripped or gap < GRIPPER_OPEN_M - 0.008):
             return TipGoal(tip.copy(), yaw, GRIPPER_OPEN_M, DESCEND_M)

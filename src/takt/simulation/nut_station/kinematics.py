@@ -27,7 +27,9 @@ def joints_from_tip(side: str, tip: Float[np.ndarray, " 3"], yaw: float) -> Floa
     return np.array([base_yaw, shoulder, -bend, pitch, 0.0, base_yaw - yaw])
 
 
-def tip_from_joints(side: str, joints: Float[np.ndarray, " 6"]) -> tuple[Float[np.ndarray, " 3"], float]:
+def tip_from_joints(
+    side: str, joints: Float[np.ndarray, " 6"]
+) -> tuple[Float[np.ndarray, " 3"], float]:
     """Fingertip (m, world) and jaw yaw (rad) of an arm whose tool is close to pointing down.
 
     Roll and pitch errors enter to first order only through the pitch chain; wrist roll is ignored.

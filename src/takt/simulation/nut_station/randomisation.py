@@ -45,7 +45,9 @@ def _place_part(model: mujoco.MjModel, rng: np.random.Generator) -> None:
     part.quat[:] = [np.cos(half), 0, 0, np.sin(half)]
 
 
-def _place_nut(model: mujoco.MjModel, data: mujoco.MjData, side: str, rng: np.random.Generator) -> None:
+def _place_nut(
+    model: mujoco.MjModel, data: mujoco.MjData, side: str, rng: np.random.Generator
+) -> None:
     feeder = model.body(f"{side}_feeder").pos
     half = rng.uniform(-NUT_YAW_RAD, NUT_YAW_RAD) / 2
     offset = rng.uniform(-NUT_OFFSET_M, NUT_OFFSET_M, 2)

@@ -20,7 +20,9 @@ MAGNET_POLE_M = 0.006  # above the seat and below a seated nut's centre: never l
 MAGNET_NEAR_M = 0.02  # full strength within this distance
 MAGNET_DECAY_M = 0.03
 CYCLE_CUT_S = 152.0  # two takts of 76 s
-STATION_CONSTANT_S = 40.0  # part exchange 22 s + tightening 2 x 9 s: the station's share, not stepped
+STATION_CONSTANT_S = (
+    40.0  # part exchange 22 s + tightening 2 x 9 s: the station's share, not stepped
+)
 GAP_AT_ZERO_M = 0.032  # jaw gap where the finger joints read 0
 HOME_TIP = (0.33, 0.27, 0.15)  # left; the right arm mirrors y
 HOME_JITTER_M = 0.01
@@ -71,7 +73,9 @@ class NutStation:
     def act(self, action: Float32[np.ndarray, " action"]) -> None:
         """Move the targets linearly to `action` over one tick, as the arms' own servo cycle does."""
         if not np.all(np.isfinite(action)):
-            raise TaktError("nut-station: expected finite joint targets, got NaN or infinity; stop the body")
+            raise TaktError(
+                "nut-station: expected finite joint targets, got NaN or infinity; stop the body"
+            )
         space = SPEC.action_space
         target = np.clip(action.astype(np.float64), space.low, space.high)
         target[6::7] = (target[6::7] - GAP_AT_ZERO_M) / 2
@@ -166,7 +170,9 @@ class NutStation:
             pole = pin.xpos + pin.xmat.reshape(3, 3) @ [*magnet.offset_m, MAGNET_POLE_M]
             gap = pole - nut.xipos
             distance = max(float(np.linalg.norm(gap)), 1e-4)
-            pull = magnet.strength_n / (1 + max(distance - MAGNET_NEAR_M, 0.0) / MAGNET_DECAY_M) ** 4
+            pull = (
+                magnet.strength_n / (1 + max(distance - MAGNET_NEAR_M, 0.0) / MAGNET_DECAY_M) ** 4
+            )
             self._data.xfrc_applied[nut.id, :3] = pull * gap / max(distance, 0.005)
 
 
