@@ -1,5 +1,9 @@
 """A policy in another process: same answers, named failures, no hanging."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +89,36 @@ def test_messages_survive_the_wire_and_other_bytes_do_not() -> None:
     for junk in (b"", b"\xc1", b"\x81\xa8__type__\xa4Evil"):
         with pytest.raises(WireError):
             POLICY_CODEC.decode(junk)
+
+
+PARENT = """
+import sys, time
+sys.path[:0] = {path!r}
+from takt.runtime.process import PolicyProcess
+worker = PolicyProcess("fakes:make_policy", {{}})
+worker.reset(0)
+print(worker.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_parent_leaves_no_policy_behind() -> None:
+    code = PARENT.format(path=sys.path)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while _runs(child):
+        assert time.monotonic() < deadline, "the policy process outlived its parent"
+        time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process exists and is not a zombie that only waits for its reaper."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -45,6 +45,11 @@ class PolicyProcess:
             )
         self._send(Load(factory=factory, kwargs=dict(kwargs)))
 
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         """Close at the end of the block."""
         return self
