@@ -38,7 +38,7 @@ class VisualFeatures:
 
 @dataclass(frozen=True, slots=True)
 class TextOutput:
-    """Keys and values (batch, kv head, token, head_dim) by layer; `hidden` is the normed output."""
+    """Keys and values (batch, kv head, token, head_dim) by layer; `hidden` the normed tail."""
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -129,7 +129,7 @@ def run_text(
     visual_rows: Tensor,
     *,
     first_layer: int = 0,
-    need_hidden: bool = False,
+    tail: int = 0,
 ) -> TextOutput:
     """Run the language model over token embeddings.
 
@@ -141,7 +141,7 @@ def run_text(
         deepstack: Features added to the visual tokens after the first layers.
         visual_rows: Their rows in the flattened (batch * token) axis, in order.
         first_layer: Keys and values are kept from this layer on.
-        need_hidden: Whether to finish the last layer and the final norm.
+        tail: Trailing tokens whose final hidden state is wanted; the last layer skips the others.
     """
     keys, values = [], []
     x, last = embeds, len(model.layers) - 1
@@ -151,14 +151,37 @@ def run_text(
         if number >= first_layer:
             keys.append(key)
             values.append(value)
-        if number == last and not need_hidden:
-            return TextOutput(tuple(keys), tuple(values), None)
+        if number == last:
+            break
         x = x + _attend(layer.self_attn, normed, key, value, rotary, mask)
         x = x + layer.mlp(_normed(layer.post_attention_layernorm, x))
         if number < len(deepstack):
             flat = x.flatten(0, 1).index_add(0, visual_rows, deepstack[number].to(x.dtype))
             x = flat.view_as(x)
-    return TextOutput(tuple(keys), tuple(values), _normed(model.norm, x))
+    hidden = None
+    if tail:
+        hidden = _finish(model, x[:, -tail:], keys[-1], values[-1], rotary, mask)
+    return TextOutput(tuple(keys), tuple(values), hidden)
+
+
+def _finish(
+    model: Qwen3VLTextModel,
+    x: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rotary: Rotary,
+    mask: Tensor | None,
+) -> Tensor:
+    """The last layer and the final norm on trailing tokens, given all its keys and values."""
+    layer = cast(Qwen3VLTextDecoderLayer, model.layers[-1])
+    tail, length = x.shape[1], key.shape[2]
+    if mask is None:
+        mask = torch.ones(tail, length, dtype=torch.bool, device=x.device).tril(length - tail)
+    own = rotary[0][:, :, -tail:], rotary[1][:, :, -tail:]
+    normed = _normed(layer.input_layernorm, x)
+    x = x + _attend(layer.self_attn, normed, key, value, own, mask[..., -tail:, :])
+    x = x + layer.mlp(_normed(layer.post_attention_layernorm, x))
+    return _normed(model.norm, x)
 
 
 def _normed(norm: Qwen3VLTextRMSNorm, x: Tensor) -> Tensor:

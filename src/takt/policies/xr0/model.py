@@ -64,7 +64,7 @@ class XR0(nn.Module):
     def run_language(self, inputs: PromptInputs, extra: Tensor | None = None) -> TextOutput:
         """The language model over the prompt and then `extra` token embeddings (B, E, hidden).
 
-        With `extra` the last layer is finished and `hidden` returned for all S + E tokens.
+        With `extra`, `hidden` holds the final states of those tokens.
         """
         model, text = self.vlm.model, self.config.text
         grids = [(rows, columns) for _, rows, columns in inputs.image_grid_thw.tolist()]
@@ -103,7 +103,7 @@ class XR0(nn.Module):
             visual.deepstack,
             rows,
             first_layer=self.config.kv_layers.start,
-            need_hidden=extra is not None,
+            tail=0 if extra is None else extra.shape[1],
         )
 
     def cache(self, inputs: PromptInputs, output: TextOutput) -> VLMCache:
