@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(RecordConfig, args=argv, prog="takt record")
     require_extra("sim", "takt record")
     require_extra("data", "takt record")
-    from takt.simulation.recording import record
+    from takt.recipes.demonstrations import record
 
     def report(done: int, seed: int) -> None:
         if sys.stderr.isatty():

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     for extra in ("train", "sim", "data"):
         require_extra(extra, "takt train")
     from takt.recipes.nut_station import EPISODES
-    from takt.simulation.recording import record
+    from takt.recipes.demonstrations import record
     from takt.training.parallel import launch
 
     data = config.data or config.out / "data"

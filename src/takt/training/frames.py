@@ -4,7 +4,8 @@ Axes: N frame, V view, B batch, T chunk step, A body axis, D policy column, P na
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,6 +39,18 @@ class Frames:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.last)
+
+    def save(self, folder: Path) -> None:
+        """Write one .npy file per field, so that every rank maps the same pages."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
+
+    @classmethod
+    def map(cls, folder: Path) -> "Frames":
+        """Open what `save` wrote without reading it."""
+        paths = {field.name: folder / f"{field.name}.npy" for field in fields(cls)}
+        return cls(**{name: np.load(path, mmap_mode="r") for name, path in paths.items()})
 
     def chunk(self, rows: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         """(B, T, A) actions from `rows` on and (B, T) validity; tails repeat the last action."""

@@ -72,7 +72,7 @@ def train(
         (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
     torch.manual_seed(config.seed)
     policy, tokenizer = XR0(config.model), build_tokenizer()
-    frames = _load(data, spec, config)
+    frames = _load(data, out, spec, config)
     body = fit(frames, spec, config)
     processor = XR0Processor(config.model, tokenizer, [camera.view for camera in spec.cameras])
     batcher = Batcher(
@@ -140,7 +140,13 @@ def build_stage(
     raise AssertionError(f"no stage {name!r}")
 
 
-def _load(data: Path, spec: EmbodimentSpec, config: TrainingConfig) -> Frames:
-    dataset = LeRobotDataset.open(data)
-    episodes = (dataset.episode(index) for index in range(len(dataset)))
-    return stack_episodes(episodes, spec, config.grounding.key)
+def _load(data: Path, out: Path, spec: EmbodimentSpec, config: TrainingConfig) -> Frames:
+    """Decode the dataset once, on the first rank; all ranks map the result."""
+    folder, complete = out / "frames", out / "frames" / "complete"
+    if rank() == 0 and not complete.exists():
+        dataset = LeRobotDataset.open(data)
+        episodes = (dataset.episode(index) for index in range(len(dataset)))
+        stack_episodes(episodes, spec, config.grounding.key).save(folder)
+        complete.touch()
+    barrier()
+    return Frames.map(folder)

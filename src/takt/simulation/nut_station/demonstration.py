@@ -1,65 +1,112 @@
-"""One expert demonstration with disturbed execution: the stored action is the expert's, the executed one is not.
+"""Demonstrations: the stored action is the expert's, whatever was executed.
 
-Executing expert + AR(1) noise while labelling with the clean action shows the policy how to come back
-(reference nano-training.md section 2).
+Executing expert + AR(1) noise while labelling with the clean action shows the policy how to come
+back (nano-training reference, section 2); executing the policy's own actions does so where the
+policy itself goes wrong.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+from jaxtyping import Float32
 
 from takt.embodiments.nut_station.spec import SPEC
 from takt.simulation.nut_station.annotation import POINTS_KEY, project_points
 from takt.simulation.nut_station.expert import ScriptedExpert
+from takt.simulation.nut_station.judge import Outcome
 from takt.simulation.nut_station.station import NutStation
-from takt.types import Episode, Observation
+from takt.types import EmbodimentSpec, Episode, Observation
 
 NOISE_PERSISTENCE = 0.85
 NOISE_LEVELS = (0.0, 0.5, 1.0)  # one per episode, at random
-# Standard deviation per arm axis (rad, then m of jaw gap): about 3 mm at the tip, 1.5 degrees of tool yaw. Twice as
-# much and the expert itself fails half the time.
+# Standard deviation per arm axis (rad, then m of jaw gap): about 3 mm at the tip, 1.5 degrees of
+# tool yaw. Twice as much and the expert itself fails half the time.
 NOISE_STD = np.array([0.006, 0.006, 0.006, 0.006, 0.006, 0.025, 0.0] * 2)
 LONGEST_S = 20.0
 SEED_KEY = "annotation.seed"  # exact in float32: training seeds stay below 100000
 
 
+class LabelledStation:
+    """The station as a body that remembers every tick with the action the expert would have taken."""
+
+    def __init__(self, station: NutStation, seed: int) -> None:
+        self._station, self._seed = station, seed
+        station.reset(seed)
+        self._expert = ScriptedExpert(station)
+        self._observations: list[Observation] = []
+        self._labels: list[np.ndarray] = []
+        self._points: list[np.ndarray] = []
+        self._sense()
+
+    @property
+    def spec(self) -> EmbodimentSpec:
+        """Fixed facts of the body."""
+        return SPEC
+
+    @property
+    def label(self) -> Float32[np.ndarray, " action"]:
+        """What the expert would do now."""
+        return self._labels[-1]
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome | None]:
+        """Outcome per side so far."""
+        return self._station.outcomes
+
+    @property
+    def over(self) -> bool:
+        """Nothing more to learn: both sides decided, one side failed, or `LONGEST_S` passed."""
+        failed = any(o not in (None, "installed") for o in self.outcomes.values())
+        return self._station.finished or failed or self._station.now >= LONGEST_S
+
+    def observe(self) -> Observation:
+        """This tick's observation."""
+        return self._observations[-1]
+
+    def act(self, action: Float32[np.ndarray, " action"]) -> None:
+        """Execute `action` for one tick, then sense and label the next."""
+        self._station.act(action)
+        self._sense()
+
+    def stop(self) -> None:
+        """Hold still."""
+        self._station.stop()
+
+    def episode(self) -> Episode:
+        """All ticks but the last, whose action was not executed."""
+        seen, labels = self._observations[:-1], self._labels[:-1]
+        names = [camera.name for camera in SPEC.cameras]
+        return Episode(
+            embodiment=SPEC.name,
+            instruction=SPEC.instruction,
+            rate_hz=SPEC.rate_hz,
+            stamps=np.array([o.stamp for o in seen]),
+            images={name: np.stack([o.images[name] for o in seen]) for name in names},
+            image_stamps={name: np.array([o.image_stamps[name] for o in seen]) for name in names},
+            state=np.stack([o.state for o in seen]),
+            actions=np.stack(labels),
+            extras={
+                POINTS_KEY: np.stack(self._points[:-1]),
+                SEED_KEY: np.full((len(labels), 1), self._seed, np.float32),
+            },
+        )
+
+    def _sense(self) -> None:
+        self._observations.append(self._station.observe())
+        self._points.append(project_points(self._station.model, self._station.data))
+        self._labels.append(self._expert.action())
+
+
 def demonstrate(station: NutStation, seed: int) -> Episode | None:
     """Demonstrate the cycle of `seed`; None when the disturbed expert did not install both nuts."""
-    station.reset(seed)
-    expert = ScriptedExpert(station)
+    labelled = LabelledStation(station, seed)
     rng = np.random.default_rng([seed, 2])
     level = rng.choice(NOISE_LEVELS)
     noise = np.zeros(len(NOISE_STD))
-    observations: list[Observation] = []
-    actions: list[np.ndarray] = []
-    points: list[np.ndarray] = []
-    while not station.finished and station.now < LONGEST_S:
-        observations.append(station.observe())
-        points.append(project_points(station.model, station.data))
-        actions.append(expert.action())
+    while not labelled.over:
         kick = np.sqrt(1 - NOISE_PERSISTENCE**2) * rng.normal(size=len(noise))
         noise = NOISE_PERSISTENCE * noise + kick
-        station.act((actions[-1] + level * NOISE_STD * noise).astype(np.float32))
-    if any(outcome != "installed" for outcome in station.finish().values()):
+        labelled.act((labelled.label + level * NOISE_STD * noise).astype(np.float32))
+    if any(outcome != "installed" for outcome in labelled.outcomes.values()):
         return None
-    return _episode(observations, actions, points, seed)
-
-
-def _episode(
-    observations: list[Observation], actions: list[np.ndarray], points: list[np.ndarray], seed: int
-) -> Episode:
-    names = [camera.name for camera in SPEC.cameras]
-    return Episode(
-        embodiment=SPEC.name,
-        instruction=SPEC.instruction,
-        rate_hz=SPEC.rate_hz,
-        stamps=np.array([o.stamp for o in observations]),
-        images={name: np.stack([o.images[name] for o in observations]) for name in names},
-        image_stamps={
-            name: np.array([o.image_stamps[name] for o in observations]) for name in names
-        },
-        state=np.stack([o.state for o in observations]),
-        actions=np.stack(actions),
-        extras={
-            POINTS_KEY: np.stack(points),
-            SEED_KEY: np.full((len(actions), 1), seed, np.float32),
-        },
-    )
+    return labelled.episode()

@@ -1,8 +1,8 @@
-"""Demonstrations of a scripted expert, in seed order, made by several processes, written as a dataset."""
+"""Episodes of the nut station in seed order, made by several processes, written as a dataset."""
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,10 +29,22 @@ class Recorded:
     failed: int
 
 
+Attempt = Callable[[NutStation, int], Episode | None]
+"""One seed's episode, or None where it teaches nothing; a module-level function or a partial of one."""
+
+
 def record(
-    root: Path, episodes: int, seed: int, workers: int, report: Callable[[int, int], None]
+    root: Path,
+    episodes: int,
+    seed: int,
+    workers: int,
+    report: Callable[[int, int], None],
+    attempt: Attempt = demonstrate,
 ) -> Recorded:
-    """Grow the dataset at `root` to `episodes`, continuing after its last seed; `report(done, seed)` follows each episode."""
+    """Grow the dataset at `root` to `episodes`, from `seed` or after the last one it holds.
+
+    `report(done, seed)` follows each episode.
+    """
     require_split(seed, episodes, "training")
     failed = 0
     extras = {POINTS_KEY: 2 * NUM_POINTS, SEED_KEY: 1}
@@ -42,7 +54,7 @@ def record(
         if writer.num_episodes:
             last = LeRobotDataset.open(root).table(writer.num_episodes - 1)
             seed = int(last.extras[SEED_KEY][0, 0]) + 1
-        with closing(demonstrations(seed, workers)) as stream:
+        with closing(attempts(attempt, seed, workers)) as stream:
             for seed, episode in stream:
                 require_split(seed, 1, "training")
                 if episode is None:
@@ -54,20 +66,22 @@ def record(
         return Recorded(writer.num_episodes, failed)
 
 
-def demonstrations(first_seed: int, workers: int) -> Iterator[tuple[int, Episode | None]]:
-    """Yield (seed, episode) for `first_seed`, `first_seed` + 1, … without end; None marks a failed attempt.
+def attempts(
+    attempt: Attempt, first_seed: int, workers: int
+) -> Generator[tuple[int, Episode | None], None, None]:
+    """Yield (seed, episode) for `first_seed`, `first_seed` + 1, … without end.
 
     The order and content do not depend on `workers`.
     """
     spawn = get_context("spawn")  # a forked OpenGL context is broken
     with ProcessPoolExecutor(workers, spawn, _start_worker) as pool:
         ahead = 2 * workers
-        pending = [pool.submit(_demonstrate, first_seed + k) for k in range(ahead)]
+        pending = [pool.submit(_attempt, attempt, first_seed + k) for k in range(ahead)]
         seed = first_seed
         try:
             while True:
                 yield seed, pending.pop(0).result()
-                pending.append(pool.submit(_demonstrate, seed + ahead))
+                pending.append(pool.submit(_attempt, attempt, seed + ahead))
                 seed += 1
         finally:
             pool.shutdown(cancel_futures=True)
@@ -78,8 +92,8 @@ def _start_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _demonstrate(seed: int) -> Episode | None:
+def _attempt(attempt: Attempt, seed: int) -> Episode | None:
     global _station  # noqa: PLW0603
     if _station is None:
         _station = NutStation()
-    return demonstrate(_station, seed)
+    return attempt(_station, seed)
