@@ -20,13 +20,13 @@ class ShiftMismatchError(TaktError):
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a folder's files, compiled Python left out."""
+    """Short SHA-256 over the names and bytes of a folder's files, compiled Python left out."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc"):
         digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
 class ShiftStore:
