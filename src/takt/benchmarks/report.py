@@ -78,9 +78,10 @@ def _header(run: ShiftRun) -> str:
     config = run.config
     first, last = config["seed"], config["seed"] + len(run.records) - 1
     sight = ", images replaced by grey" if config["grey"] else ""
+    cycles = "1 cycle" if len(run.records) == 1 else f"{len(run.records)} cycles"
     return (
         '<header><div><div class="brand">takt · nut station</div>'
-        f"<h1>Shift of {len(run.records)} cycles, {_mode(run)}</h1></div>"
+        f"<h1>Shift of {cycles}, {_mode(run)}</h1></div>"
         f'<p class="sub">policy <b>{escape(config["policy"])}</b>{sight} · {config["clock"]} clock'
         " · "
         f"seeds {first}–{last}</p></header>"
