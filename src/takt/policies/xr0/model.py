@@ -66,44 +66,45 @@ class XR0(nn.Module):
 
         With `extra`, `hidden` holds the final states of those tokens.
         """
-        model, text = self.vlm.model, self.config.text
+        model = self.vlm.model
         grids = [(rows, columns) for _, rows, columns in inputs.image_grid_thw.tolist()]
         visual = encode_images(model.visual, inputs.pixel_values, grids, self.config.rotary)
-        embeds = model.language_model.embed_tokens(inputs.input_ids)
-        slots = inputs.input_ids == self.config.token_ids.image
-        positions, padding = inputs.position_ids, inputs.attention_mask
-        rows = slots.flatten().nonzero().squeeze(1)
-        if len(rows) != len(visual.embeds):
-            raise TaktError(
-                f"prompt has {len(rows)} image tokens, but the images give {len(visual.embeds)}; "
-                "build both with the same XR0Processor"
-            )
-        flat = embeds.flatten(0, 1).index_copy(0, rows, visual.embeds.to(embeds.dtype))
-        embeds = flat.view_as(embeds)
+        rows = self._visual_rows(inputs.input_ids, len(visual.embeds))
+        words = model.language_model.embed_tokens(inputs.input_ids)
+        flat = words.flatten(0, 1).index_copy(0, rows, visual.embeds.to(words.dtype))
+        embeds, positions, padding = flat.view_as(words), inputs.position_ids, inputs.attention_mask
         if extra is not None:
-            length, count = embeds.shape[1], extra.shape[1]
-            embeds = torch.cat((embeds, extra), dim=1)
+            length, count = words.shape[1], extra.shape[1]
+            embeds = torch.cat((embeds, extra.to(words.dtype)), dim=1)
             rows = rows + rows.div(length, rounding_mode="floor") * count
             positions = torch.cat((positions, self.next_positions(positions, count)), dim=2)
             if padding is not None:
                 padding = torch.cat((padding, padding.new_ones(len(extra), count)), dim=1)
-        rotary = text_rotary(
-            positions,
-            text.head_dim,
-            text.rope_theta,
-            text.mrope_section,
-            self.config.rotary,
-            embeds.dtype,
-        )
         return run_text(
             model.language_model,
             embeds,
-            rotary,
+            self._rotary(positions, embeds.dtype),
             None if padding is None else causal_mask(padding),
             visual.deepstack,
             rows,
             first_layer=self.config.kv_layers.start,
             tail=0 if extra is None else extra.shape[1],
+        )
+
+    def _visual_rows(self, input_ids: Tensor, expected: int) -> Tensor:
+        """Rows of the image tokens in the flattened (B * S) axis."""
+        rows = (input_ids == self.config.token_ids.image).flatten().nonzero().squeeze(1)
+        if len(rows) != expected:
+            raise TaktError(
+                f"prompt has {len(rows)} image tokens, but the images give {expected}; "
+                "build both with the same XR0Processor"
+            )
+        return rows
+
+    def _rotary(self, positions: Tensor, dtype: torch.dtype) -> Rotary:
+        text = self.config.text
+        return text_rotary(
+            positions, text.head_dim, text.rope_theta, text.mrope_section, self.config.rotary, dtype
         )
 
     def cache(self, inputs: PromptInputs, output: TextOutput) -> VLMCache:
@@ -204,17 +205,14 @@ class XR0(nn.Module):
         self, cache: VLMCache, horizon: int, prefix_length: int | Tensor, dtype: torch.dtype
     ) -> tuple[Rotary, Tensor]:
         """Rotary of the DiT's own tokens and its boolean attention mask."""
-        text, contract = self.config.text, self.config.contract
+        contract = self.config.contract
         lead = 1 + self.config.state_length
         positions = dit_positions(
             cache.max_position, lead, horizon, prefix_length, contract.rope_offset
         )
-        rotary = text_rotary(
-            positions, text.head_dim, text.rope_theta, text.mrope_section, self.config.rotary, dtype
-        )
         prompt = cache.keys[0].shape[2]
         mask = dit_mask(cache.attention_mask, prompt, lead, horizon, contract, positions.device)
-        return rotary, mask
+        return self._rotary(positions, dtype), mask
 
     def _flow(
         self,

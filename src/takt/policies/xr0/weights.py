@@ -14,6 +14,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLTextRotaryEmbedding,
+    Qwen3VLVisionRotaryEmbedding,
+)
 
 from takt.policies.xr0.config import Contract, XR0Config
 from takt.policies.xr0.model import XR0
@@ -111,7 +115,8 @@ def load_weights(config: XR0Config, path: Path) -> XR0:
         model = XR0(config)
     check_keys(model, weights)
     model.load_state_dict({name: x.float() for name, x in weights.items()}, assign=True)
-    return model.requires_grad_(True).eval()
+    _make_buffers(model)
+    return model.eval()
 
 
 def check_keys(model: XR0, weights: dict[str, torch.Tensor]) -> None:
@@ -131,6 +136,13 @@ def check_keys(model: XR0, weights: dict[str, torch.Tensor]) -> None:
         raise CheckpointError(
             f"weights do not fit the config ({len(problems)} keys):\n  " + "\n  ".join(problems)
         )
+
+
+def _make_buffers(model: XR0) -> None:
+    """Compute transformers' rotary buffers, which no file stores and the meta device left empty."""
+    text, visual = model.vlm.model.language_model, model.vlm.model.visual
+    text.rotary_emb = Qwen3VLTextRotaryEmbedding(text.config)
+    visual.rotary_pos_emb = Qwen3VLVisionRotaryEmbedding(visual.config)
 
 
 def _body_json(body: BodyStatistics) -> dict[str, Any]:
