@@ -1,10 +1,11 @@
-"""A whole recipe: demonstrations, then every stage in turn, each resumable; ends in a checkpoint directory."""
+"""A recipe's stages in turn over one policy, each resumable; every phase ends in a checkpoint."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from takt.datasets.lerobot import LeRobotDataset
@@ -13,7 +14,12 @@ from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.policies.xr0.weights import BodyStatistics, Checkpoint, save_checkpoint
+from takt.policies.xr0.weights import (
+    BodyStatistics,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.flow_training import FlowTraining
 from takt.training.frames import Batcher, Frames, stack_episodes
@@ -24,10 +30,12 @@ from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform, fit_state_statistics
 from takt.types import EmbodimentSpec
 
+Report = Callable[[str, StepReport], None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounding:
-    """Image points stored with the episodes: column, points per view, and which point each mirrors."""
+    """Image points stored with the episodes: column, points per view, and which each mirrors."""
 
     key: str
     points_per_view: int
@@ -36,14 +44,18 @@ class Grounding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """A policy's training from its dataset.
+    """A policy's training.
 
     Attributes:
         horizon: T, actions per chunk.
         execute: T_e, actions executed before the next inference; d <= T_e <= T - d.
         candidates: N of the choice heads.
         draws: Noise draws that share one VLM pass in the flow stages.
-        max_prefix: Longest clean prefix of asynchronous training; 0 trains synchronous execution only.
+        max_prefix: Longest clean prefix of the flow stages; 0 trains synchronous execution only.
+        choice: Stage 1, VLM through choice heads.
+        expert: Stage 2, DiT on the frozen VLM.
+        post: Stage 3, everything.
+        refine: Stage 3 again, with corrections among the data.
     """
 
     model: XR0Config
@@ -56,49 +68,74 @@ class TrainingConfig:
     choice: LoopConfig
     expert: LoopConfig
     post: LoopConfig
+    refine: LoopConfig
     seed: int = 0
-
-
-STAGES = ("choice", "expert", "post")
-Report = Callable[[str, StepReport], None]
 
 
 def train(
     config: TrainingConfig, spec: EmbodimentSpec, data: Path, out: Path, report: Report
 ) -> None:
-    """Run every stage in this process (one rank of a group, or alone) and write `out/policy`."""
+    """Stages 1 to 3 from scratch on this rank; the first rank writes `out/draft`."""
     if rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
         (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
     torch.manual_seed(config.seed)
-    policy, tokenizer = XR0(config.model), build_tokenizer()
-    frames = _load(data, out, spec, config)
-    body = fit(frames, spec, config)
-    processor = XR0Processor(config.model, tokenizer, [camera.view for camera in spec.cameras])
+    frames = _load([data], out / "frames", spec, config)
+    checkpoint = Checkpoint(
+        model=XR0(config.model),
+        tokenizer=build_tokenizer(),
+        bodies={spec.name: fit(frames, spec, config)},
+    )
+    run_stages(("choice", "expert", "post"), checkpoint, frames, config, spec, out, report)
+    if rank() == 0:
+        save_checkpoint(out / "draft", checkpoint)
+
+
+def refine(
+    config: TrainingConfig, spec: EmbodimentSpec, data: Sequence[Path], out: Path, report: Report
+) -> None:
+    """Train `out/draft` further on all of `data`; the first rank writes `out/policy`.
+
+    The draft's normalisation stays: new statistics would change what its weights mean.
+    """
+    checkpoint = load_checkpoint(out / "draft")
+    frames = _load(data, out / "refine-frames", spec, config)
+    run_stages(("refine",), checkpoint, frames, config, spec, out, report)
+    if rank() == 0:
+        save_checkpoint(out / "policy", checkpoint)
+
+
+def run_stages(
+    names: Sequence[str],
+    checkpoint: Checkpoint,
+    frames: Frames,
+    config: TrainingConfig,
+    spec: EmbodimentSpec,
+    out: Path,
+    report: Report,
+) -> None:
+    """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME.pt`."""
+    body = checkpoint.body(spec.name)
+    views = [camera.view for camera in spec.cameras]
     batcher = Batcher(
         frames,
         spec,
-        processor,
+        XR0Processor(config.model, checkpoint.tokenizer, views),
         ActionTransform.of(spec, body.action),
         StateTransform(Slots(spec.slots, config.model.state_dim), body.state),
         config.grounding.mirror,
     )
-    for name in STAGES:
-        stage = build_stage(name, policy, config, spec, batcher.action_mask)
+    for name in names:
+        stage = build_stage(name, checkpoint.model, config, spec, batcher.action_mask)
         loop: LoopConfig = getattr(config, name)
         train_stage(
             stage, batcher, loop, out / f"{name}.pt", lambda step, name=name: report(name, step)
         )
         barrier()
-    if rank() == 0:
-        checkpoint = Checkpoint(model=policy, tokenizer=tokenizer, bodies={spec.name: body})
-        save_checkpoint(out / "policy", checkpoint)
 
 
 def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
     """Statistics of every chunk and state of the data."""
-    import numpy as np
-
     chunks, _ = frames.chunk(np.arange(len(frames)), config.horizon)
     eps = config.model.contract.decode_eps
     return BodyStatistics(
@@ -112,40 +149,31 @@ def build_stage(
     name: str, policy: XR0, config: TrainingConfig, spec: EmbodimentSpec, action_mask: torch.Tensor
 ) -> Stage:
     """A stage's loss around `policy`."""
-    match name:
-        case "choice":
-            heads = ChoiceConfig(
-                candidates=config.candidates,
-                horizon=config.horizon,
-                views=len(spec.cameras),
-                points_per_view=config.grounding.points_per_view,
-            )
-            return ChoicePretraining(policy, heads, action_mask)
-        case "expert":
-            return FlowTraining(
-                policy,
-                action_mask,
-                draws=config.draws,
-                freeze_vlm=True,
-                max_prefix=config.max_prefix,
-            )
-        case "post":
-            return FlowTraining(
-                policy,
-                action_mask,
-                draws=config.draws,
-                freeze_vlm=False,
-                max_prefix=config.max_prefix,
-            )
-    raise AssertionError(f"no stage {name!r}")
+    if name == "choice":
+        heads = ChoiceConfig(
+            candidates=config.candidates,
+            horizon=config.horizon,
+            views=len(spec.cameras),
+            points_per_view=config.grounding.points_per_view,
+        )
+        return ChoicePretraining(policy, heads, action_mask)
+    return FlowTraining(
+        policy,
+        action_mask,
+        draws=config.draws,
+        freeze_vlm=name == "expert",
+        max_prefix=config.max_prefix,
+    )
 
 
-def _load(data: Path, out: Path, spec: EmbodimentSpec, config: TrainingConfig) -> Frames:
-    """Decode the dataset once, on the first rank; all ranks map the result."""
-    folder, complete = out / "frames", out / "frames" / "complete"
+def _load(
+    data: Sequence[Path], folder: Path, spec: EmbodimentSpec, config: TrainingConfig
+) -> Frames:
+    """Decode the datasets once, on the first rank; all ranks map the result."""
+    complete = folder / "complete"
     if rank() == 0 and not complete.exists():
-        dataset = LeRobotDataset.open(data)
-        episodes = (dataset.episode(index) for index in range(len(dataset)))
+        datasets = [LeRobotDataset.open(path) for path in data]
+        episodes = (d.episode(index) for d in datasets for index in range(len(d)))
         stack_episodes(episodes, spec, config.grounding.key).save(folder)
         complete.touch()
     barrier()
