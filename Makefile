@@ -52,8 +52,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	$(DEMO_SHIFT) --mode async --out out/demo/async
 	$(DEMO_SHIFT) --mode sync --out out/demo/sync
+	$(DEMO_SHIFT) --mode async --out out/demo/async --beside out/demo/sync
 	@echo
 	@echo "asynchronous: $(CURDIR)/out/demo/async/report.html"
 	@echo "synchronous:  $(CURDIR)/out/demo/sync/report.html"

@@ -21,7 +21,14 @@ from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.inference import InlinePolicy
 
 CONFIG = ShiftConfig(
-    cycles=6, mode="async", seed=10**6, clock="virtual", latency_ms=80, policy="<b>", grey=True
+    cycles=6,
+    mode="async",
+    seed=10**6,
+    split="evaluation",
+    clock="virtual",
+    latency_ms=80,
+    policy="<b>",
+    grey=True,
 )
 
 

@@ -23,7 +23,14 @@ from takt.seeds import SeedError
 from takt.types import TaktError
 
 CONFIG = ShiftConfig(
-    cycles=4, mode="async", seed=10**6, clock="virtual", latency_ms=80, policy="fake", grey=False
+    cycles=4,
+    mode="async",
+    seed=10**6,
+    split="evaluation",
+    clock="virtual",
+    latency_ms=80,
+    policy="fake",
+    grey=False,
 )
 
 

@@ -17,7 +17,7 @@ from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
 from takt.runtime.safety import Governor, step_limits
-from takt.seeds import require_split
+from takt.seeds import Split, require_split
 from takt.types import EmbodimentSpec, Seconds, TaktError
 
 ClockName = Literal["virtual", "wall"]
@@ -30,6 +30,7 @@ class ShiftConfig:
     cycles: int
     mode: Mode
     seed: int
+    split: Split
     clock: ClockName
     latency_ms: float
     policy: str
@@ -70,7 +71,7 @@ def require_valid(config: ShiftConfig, learned: bool) -> None:
     if config.cycles < 1:
         raise TaktError(f"expected at least one cycle, got {config.cycles}; choose --cycles")
     if learned:
-        require_split(config.seed, config.cycles, "evaluation")
+        require_split(config.seed, config.cycles, config.split)
 
 
 def run_shift(

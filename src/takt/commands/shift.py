@@ -24,7 +24,9 @@ class Config:
     mode: Literal["async", "sync"] = "async"
     """async: keep moving while the next plan is made; sync: hold still meanwhile."""
     seed: int = 1_000_000
-    """Seed of the first cycle; learned policies are scored on seeds from 1000000 on."""
+    """Seed of the first cycle; a learned policy may only run on seeds of SPLIT."""
+    split: Literal["evaluation", "validation"] = "evaluation"
+    """evaluation: seeds from 1000000 on, for results; validation: 100000 to 999999, for choices."""
     out: Path = Path("out/shift")
     """Folder of the cycles, the resolved config and report.html."""
     clock: Literal["virtual", "wall"] = "virtual"

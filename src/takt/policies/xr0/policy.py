@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from takt.embodiments import embodiment_spec
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.weights import Checkpoint, load_checkpoint
 from takt.transforms.actions import ActionTransform
@@ -120,3 +121,8 @@ class XR0Policy:
             raise ObservationError(
                 f"state is not finite on {', '.join(bad)}; refusing to plan from it"
             )
+
+
+def load_policy(checkpoint: str, embodiment: str, threads: int) -> XR0Policy:
+    """The policy process's factory: plain arguments, so that they can cross to another process."""
+    return XR0Policy.load(Path(checkpoint), embodiment_spec(embodiment), threads=threads)
