@@ -1,7 +1,7 @@
 """The nouns that every room shares: one sample, NumPy only, no batch axis.
 
 Time is in seconds on one monotonic control clock. `height`, `width` are pixels, `state` and
-`action` are an embodiment's own axes in the order of its `ActionSpace`, `horizon` counts control ticks.
+`action` are an embodiment's own axes in the order of its `ActionSpace`, `horizon` counts ticks.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Seconds = float
 
 
 class TaktError(Exception):
-    """Base of every error that a user can mend; the message says what was expected, what came, what to do."""
+    """An error that a user can mend; the message says what was expected, what came, what to do."""
 
 
 @jaxtyped(typechecker=beartype)
@@ -39,11 +39,13 @@ class Observation:
         for name, image in self.images.items():
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise TaktError(
-                    f"image {name!r}: expected (height, width, 3) uint8, got {image.shape} {image.dtype}"
+                    f"image {name!r}: expected (height, width, 3) uint8, "
+                    f"got {image.shape} {image.dtype}"
                 )
         if set(self.images) != set(self.image_stamps):
             raise TaktError(
-                f"image_stamps must name the cameras {sorted(self.images)}, got {sorted(self.image_stamps)}"
+                f"image_stamps must name the cameras {sorted(self.images)}, "
+                f"got {sorted(self.image_stamps)}"
             )
 
 
@@ -83,9 +85,10 @@ class ActionChunk:
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One aligned attempt. `images[camera]` is (tick, height, width, 3) uint8; stamps count from its start.
+    """One aligned attempt; stamps count from its start.
 
-    `extras` holds further float32 per-tick columns (tick, n) by name, such as simulator annotations.
+    `images[camera]` is (tick, height, width, 3) uint8. `extras` holds further float32 per-tick
+    columns (tick, n) by name, such as simulator annotations.
     """
 
     embodiment: str
@@ -121,7 +124,7 @@ class Policy(Protocol):
         """Forget the last episode; `seed` fixes every later random draw."""
 
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        """Plan from `observation.stamp`. `committed` is what will be executed from that stamp on, whatever comes."""
+        """Plan from `observation.stamp`; from there on `committed` is executed whatever comes."""
         ...
 
 
@@ -158,7 +161,8 @@ class CameraSpec:
 class Mirror:
     """A body's left-right symmetry: doubles its data.
 
-    Mirrored axis k is `signs[k]` times axis `axes[k]`; mirrored camera i is camera `cameras[i]`, flipped left to right.
+    Mirrored axis k is `signs[k]` times axis `axes[k]`; mirrored camera i is camera `cameras[i]`,
+    flipped left to right.
     """
 
     axes: tuple[int, ...]

@@ -42,7 +42,8 @@ def main(argv: list[str]) -> int:
 
     recorded = record(config.out, config.episodes, config.seed, config.workers, report)
     print(
-        f"\n{recorded.episodes} episodes, {recorded.failed} attempts failed and skipped: {config.out}"
+        f"\n{recorded.episodes} episodes, {recorded.failed} attempts failed and skipped: "
+        f"{config.out}"
     )
     if config.json:
         print(json.dumps({"episodes": recorded.episodes, "failed": recorded.failed}))

@@ -1,4 +1,4 @@
-"""Corrections: the policy drives, the expert says what it should have done (DAgger, Ross et al. 2011)."""
+"""Corrections: the policy drives, the expert says what to do instead (DAgger, Ross et al. 2011)."""
 
 import functools
 from pathlib import Path
@@ -19,7 +19,7 @@ DELAY_TICKS = 3  # the shift's default: 80 ms
 
 
 def correct(station: NutStation, seed: int, checkpoint: Path) -> Episode:
-    """The asynchronous policy's own attempt at the cycle of `seed`, every tick labelled by the expert."""
+    """The asynchronous policy's try at the cycle of `seed`, each tick labelled by the expert."""
     policy = _policy(checkpoint)
     policy.reset(seed)
     body = LabelledStation(station, seed)

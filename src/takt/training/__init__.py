@@ -1,1 +1,1 @@
-"""Training: one loop, one file per stage (paper section 2; reference training.md and nano-training.md)."""
+"""Training: one loop, one file per stage (XR-0 paper, section 2)."""

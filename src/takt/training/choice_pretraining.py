@@ -1,4 +1,4 @@
-"""Stage 1: the VLM learns to see and act through choice heads, with grounding beside them (paper section 2.2, step 1)."""
+"""Stage 1: the VLM learns to see and act through choice heads (paper section 2.2, step 1)."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,14 @@ from takt.policies.common.flow import loss_mask
 from takt.policies.xr0.choice import ChoiceConfig, ChoiceHeads, choice_losses, point_loss
 from takt.policies.xr0.model import XR0
 from takt.training.frames import Batch
+from takt.training.stage import Stage
 
 SCORE_WEIGHT = 0.5
 POINT_WEIGHT = 2.0
 
 
-class ChoicePretraining(nn.Module):
-    """Winner-takes-all L1 + score regression + grounding of named image points (nano-training reference, section 2)."""
+class ChoicePretraining(Stage):
+    """Winner-takes-all L1, score regression and grounding of named image points."""
 
     def __init__(self, policy: XR0, config: ChoiceConfig, action_mask: Tensor) -> None:
         super().__init__()

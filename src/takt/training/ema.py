@@ -16,7 +16,8 @@ class Ema:
     def update(self, step: int) -> None:
         """Move the average towards the weights after `step` (from 0)."""
         decay = min(self._decay, (2 + step) / (11 + step))
-        torch._foreach_lerp_(self.shadow, [p.detach() for p in self._parameters], 1 - decay)
+        for average, parameter in zip(self.shadow, self._parameters, strict=True):
+            average.lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def copy_to_parameters(self) -> None:

@@ -1,6 +1,6 @@
-"""Stages 2 and 3: flow matching, with the VLM frozen (paper section 2.2, step 2) or everything trained (section 2.3).
+"""Stages 2 and 3: flow matching, with the VLM frozen (paper section 2.2, step 2) or not (2.3).
 
-Asynchronous post-training gives each sample a clean prefix of 0..6 actions; synchronous training gives none.
+Asynchronous post-training gives each sample a clean prefix of 0..6 actions; synchronous none.
 """
 
 import torch
@@ -16,9 +16,10 @@ from takt.policies.common.flow import (
 )
 from takt.policies.xr0.model import XR0
 from takt.training.frames import Batch
+from takt.training.stage import Stage
 
 
-class FlowTraining(nn.Module):
+class FlowTraining(Stage):
     """Flow-matching loss over `draws` noise draws per frame.
 
     Args:

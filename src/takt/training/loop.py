@@ -1,10 +1,9 @@
-"""The one training loop: seeded per step, resumable to the step, killed at any moment without loss of more than a minute."""
+"""The one training loop: seeded per step, resumable to the step; a kill loses a minute at most."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,29 +11,17 @@ from torch import Tensor, nn
 
 from takt.training.checkpoint import TrainingState, load_state, save_state
 from takt.training.ema import Ema
-from takt.training.frames import Batch, Batcher
+from takt.training.frames import Batcher
 from takt.training.parallel import average_gradients, rank, world_size
-
-
-class Stage(Protocol):
-    """A loss over batches; see choice_pretraining.py and flow_training.py."""
-
-    def trainable(self) -> list[nn.Parameter]:
-        """Parameters to optimise."""
-        ...
-
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Named scalars; `loss` is minimised."""
-        ...
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """All weights, trained or not."""
-        ...
+from takt.training.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
-    """One stage's optimisation: AdamW, warm-up, cosine to `final_ratio` (nano-training reference, section 2)."""
+    """One stage's optimisation: AdamW, warm-up, then cosine to `final_ratio` of `lr`.
+
+    Values: nano-training reference, section 2.
+    """
 
     steps: int
     batch_size: int
@@ -65,7 +52,7 @@ class DivergedError(RuntimeError):
 
 
 def train_stage(
-    stage: nn.Module,
+    stage: Stage,
     batcher: Batcher,
     config: LoopConfig,
     path: Path,
@@ -75,7 +62,7 @@ def train_stage(
 
     Resumes from `path`, which is rewritten every `save_every_s` seconds by rename.
     """
-    parameters = stage.trainable()  # type: ignore[operator]
+    parameters = stage.trainable()
     optimiser = torch.optim.AdamW(
         parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
@@ -87,7 +74,7 @@ def train_stage(
         generator = torch.Generator().manual_seed(draw_seed(config.seed, step, rank()))
         batch = batcher.draw(config.batch_size // world_size(), generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-            losses = stage.losses(batch, generator)  # type: ignore[operator]
+            losses = stage.losses(batch, generator)
         _update(
             losses["loss"], parameters, optimiser, learning_rate(config, step), config.clip, step
         )
@@ -142,7 +129,7 @@ def _update(
     optimiser.step()
 
 
-def _resume(path: Path, stage: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema) -> int:
+def _resume(path: Path, stage: Stage, optimiser: torch.optim.Optimizer, ema: Ema) -> int:
     if not path.is_file():
         return 0
     state = load_state(path)

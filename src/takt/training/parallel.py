@@ -1,4 +1,4 @@
-"""Data parallelism over processes on one machine: each rank draws its own part of a batch, gradients are averaged.
+"""Data parallelism over processes: each rank draws its own part of a batch, gradients are averaged.
 
 Two ranks of one thread beat two threads for small models, and a busy neighbour slows them less.
 """
@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
+from torch.multiprocessing.spawn import start_processes
 
 
 def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # noqa: ANN401
-    """Run `work(*arguments)` in `ranks` processes with one thread each and a gloo group between them."""
+    """Run `work(*arguments)` in `ranks` processes of one thread each, joined in a gloo group."""
     if ranks == 1:
         torch.set_num_threads(1)
         work(*arguments)
         return
-    mp.start_processes(_run, (work, ranks, _free_port(), arguments), ranks, start_method="spawn")
+    start_processes(_run, (work, ranks, _free_port(), arguments), ranks, start_method="spawn")
 
 
 def rank() -> int:

@@ -14,7 +14,7 @@ LOG_EVERY_S = 30.0
 
 
 class Progress:
-    """A bar per stage on a terminal, else a line every half minute; silent on all ranks but the first."""
+    """A bar per stage on a terminal, else a line every half minute; silent but on rank 0."""
 
     def __init__(self) -> None:
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -24,6 +24,7 @@ class Progress:
         self._logged = 0.0
 
     def __enter__(self) -> "Progress":
+        """Show the bars."""
         if self._live:
             self._bars.start()
         return self
@@ -34,6 +35,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Leave the bars as they are."""
         if self._live:
             self._bars.stop()
 

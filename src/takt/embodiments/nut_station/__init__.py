@@ -1,1 +1,1 @@
-"""The bimanual nut-installation station: two 6-DoF arms with parallel grippers and three cameras."""
+"""The bimanual nut-installation station: two 6-DoF arms, parallel grippers, three cameras."""

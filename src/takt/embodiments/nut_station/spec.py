@@ -4,7 +4,7 @@ import numpy as np
 
 from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Mirror
 
-SIDES = ("left", "right")
+SIDES: tuple[str, ...] = ("left", "right")
 RATE_HZ = 30.0
 INSTRUCTION = "Install a nut on each pin."
 

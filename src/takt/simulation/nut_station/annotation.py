@@ -6,7 +6,8 @@ from jaxtyping import Float32
 
 from takt.embodiments.nut_station.spec import SIDES
 
-# Points in their body's frame (m): nut's top centre and paint mark; pin's dome and the end of its painted line.
+# Points in their body's frame (m): nut's top centre and paint mark; pin's dome and the end of its
+# painted line.
 NUT_POINTS = ((0.0, 0.0, 0.02), (0.0124, 0.0, 0.02))
 PIN_POINTS = ((0.0, 0.0, 0.027), (0.042, 0.0, -0.012))
 # Ego: both nuts' and both pins' first point. Each wrist: its own side's four points.
@@ -16,9 +17,9 @@ POINTS_KEY = "annotation.points"
 
 
 def project_points(model: mujoco.MjModel, data: mujoco.MjData) -> Float32[np.ndarray, " coords"]:
-    """(x, y) per point, right and down positive; [-1, 1] inside the image, 9 outside it or behind the camera.
+    """(x, y) per point, right and down positive: [-1, 1] inside the image.
 
-    Occlusion is not tested.
+    9 outside it or behind the camera. Occlusion is not tested.
     """
     coords = []
     for side in SIDES:

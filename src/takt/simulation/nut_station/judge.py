@@ -28,7 +28,7 @@ FEEDER_RADIUS_M = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NutState:
-    """One side's nut at one tick, privileged: metres and radians in the pin's frame unless named otherwise."""
+    """One side's nut at one tick, privileged: m, rad, in the pin's frame unless named otherwise."""
 
     position: np.ndarray  # world, bottom centre
     yaw: float  # world

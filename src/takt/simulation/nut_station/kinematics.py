@@ -1,4 +1,4 @@
-"""Closed-form kinematics of the station's arm with the tool pointing down (link lengths: scene/arm.xml)."""
+"""Closed-form kinematics of the station's arm, tool pointing down (link lengths: scene/arm.xml)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +11,7 @@ BASE_Y_M = {"left": 0.22, "right": -0.22}
 
 
 def joints_from_tip(side: str, tip: Float[np.ndarray, " 3"], yaw: float) -> Float[np.ndarray, " 6"]:
-    """Joint angles (rad) that put the fingertip at `tip` (m, world), tool down, jaws turned by `yaw` (rad).
+    """Joint angles (rad): fingertip at `tip` (m, world), tool down, jaws turned by `yaw` (rad).
 
     A point out of reach is pulled back onto the reachable sphere.
     """

@@ -19,7 +19,7 @@ PIN_FRICTION = (0.10, 0.20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Magnet:
-    """A magnetised pin: pull at contact (N) and the lateral offset of its pole from the pin's axis (m)."""
+    """A magnetised pin: pull at contact (N) and lateral offset of its pole from its axis (m)."""
 
     strength_n: float
     offset_m: np.ndarray
@@ -87,7 +87,7 @@ def _draw_appearance(model: mujoco.MjModel, rng: np.random.Generator) -> None:
 
 
 def _place_clutter(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-    """Two far boxes anywhere behind the part, and two posts of which each hides its nut from the ego camera half the time."""
+    """Two far boxes behind the part; a post a side that hides its nut from ego half the time."""
     eye = model.cam("ego").pos[:2]
     for k, side in enumerate(SIDES):
         post, box = model.geom(f"clutter_{k}"), model.geom(f"clutter_{k + 2}")
