@@ -14,7 +14,12 @@ from takt.datasets.writer import LeRobotWriter
 from takt.embodiments.nut_station.spec import SPEC
 from takt.seeds import require_split
 from takt.simulation.nut_station.annotation import NUM_POINTS, POINTS_KEY
-from takt.simulation.nut_station.demonstration import SEED_KEY, demonstrate
+from takt.simulation.nut_station.demonstration import (
+    PLAN_KEY,
+    PLAN_TICKS,
+    SEED_KEY,
+    demonstrate,
+)
 from takt.simulation.nut_station.station import NutStation
 from takt.types import Episode
 
@@ -30,7 +35,7 @@ class Recorded:
 
 
 Attempt = Callable[[NutStation, int], Episode | None]
-"""One seed's episode, or None where it teaches nothing; a module-level function or a partial of one."""
+"""One seed's episode, or None where it teaches nothing; a module-level function or a partial."""
 
 
 def record(
@@ -47,7 +52,7 @@ def record(
     """
     require_split(seed, episodes, "training")
     failed = 0
-    extras = {POINTS_KEY: 2 * NUM_POINTS, SEED_KEY: 1}
+    extras = {POINTS_KEY: 2 * NUM_POINTS, SEED_KEY: 1, PLAN_KEY: PLAN_TICKS * len(SPEC.slots)}
     with LeRobotWriter(root, SPEC, extras=extras) as writer:
         if writer.num_episodes >= episodes:
             return Recorded(writer.num_episodes, failed)

@@ -1,4 +1,4 @@
-"""The nut station's policy: XR-0 nano from scripted demonstrations, trained to act while it thinks."""
+"""The nut station's policy: XR-0 nano from demonstrations, trained to act while it thinks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +32,7 @@ def nut_station() -> TrainingConfig:
             # Ego: left nut, left pin, right nut, right pin; then each wrist's four points.
             mirror=(2, 3, 0, 1, 8, 9, 10, 11, 4, 5, 6, 7),
         ),
+        plan_key="annotation.plan",
         choice=LoopConfig(steps=2000, batch_size=64, seed=0),
         expert=LoopConfig(steps=900, batch_size=64, seed=1),
         post=LoopConfig(steps=700, batch_size=64, seed=2, lr=4e-4),
@@ -55,7 +56,7 @@ def run(
     ranks: int,
     log: Callable[[str], None],
 ) -> Path:
-    """Demonstrate, train, correct, refine; returns the checkpoint's folder. Resumes where it was."""
+    """Demonstrate, train, correct, refine; return the checkpoint's folder. Resumes where it was."""
     from takt.recipes.corrections import correct
     from takt.recipes.demonstrations import record
     from takt.training.parallel import launch

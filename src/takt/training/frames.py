@@ -26,7 +26,9 @@ class Frames:
         images: (N, V, height, width, 3) uint8; all views have one size.
         state: (N, A).
         actions: (N, A) absolute.
-        points: (N, P, 2) image coordinates; outside [-1, 1] where the image does not show them. P may be 0.
+        points: (N, P, 2) image coordinates, outside [-1, 1] where unseen; P may be 0.
+        plans: (N, L, A) absolute actions planned at each frame, or L = 0: then a chunk is what was
+            done from the frame on.
         last: (N,) row of the episode's last tick.
     """
 
@@ -34,6 +36,7 @@ class Frames:
     state: np.ndarray
     actions: np.ndarray
     points: np.ndarray
+    plans: np.ndarray
     last: np.ndarray
 
     def __len__(self) -> int:
@@ -54,16 +57,24 @@ class Frames:
 
     def chunk(self, rows: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         """(B, T, A) actions from `rows` on and (B, T) validity; tails repeat the last action."""
+        if self.plans.shape[1]:
+            return self.plans[rows, :horizon], np.ones((len(rows), horizon), bool)
         steps = rows[:, None] + np.arange(horizon)
         valid = steps <= self.last[rows][:, None]
         return self.actions[np.minimum(steps, self.last[rows][:, None])], valid
 
 
 def stack_episodes(
-    episodes: Iterable[Episode], spec: EmbodimentSpec, points_key: str | None
+    episodes: Iterable[Episode],
+    spec: EmbodimentSpec,
+    points_key: str | None = None,
+    plan_key: str | None = None,
 ) -> Frames:
-    """Collect episodes of one body; raises if a camera or the body differs from `spec`."""
-    images, states, actions, points, lengths = [], [], [], [], []
+    """Collect episodes of one body; raises if a camera or the body differs from `spec`.
+
+    `points_key` and `plan_key` name the extra columns that hold image points and plans.
+    """
+    images, states, actions, points, plans, lengths = [], [], [], [], [], []
     for episode in episodes:
         missing = {camera.name for camera in spec.cameras} - set(episode.images)
         if missing or episode.actions.shape[1] != len(spec.slots):
@@ -77,6 +88,8 @@ def stack_episodes(
         ticks = len(episode.stamps)
         named = episode.extras[points_key] if points_key else np.zeros((ticks, 0), np.float32)
         points.append(named.reshape(ticks, -1, 2))
+        planned = episode.extras[plan_key] if plan_key else np.zeros((ticks, 0), np.float32)
+        plans.append(planned.reshape(ticks, -1, len(spec.slots)))
         lengths.append(ticks)
     if not lengths:
         raise TaktError("expected at least one episode to train on, got none; record some first")
@@ -86,13 +99,17 @@ def stack_episodes(
         state=np.concatenate(states),
         actions=np.concatenate(actions),
         points=np.concatenate(points),
+        plans=np.concatenate(plans),
         last=np.repeat(ends, lengths),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What a stage's loss sees: prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2)."""
+    """What a stage's loss sees.
+
+    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2).
+    """
 
     inputs: PromptInputs
     state: Tensor
@@ -102,7 +119,7 @@ class Batch:
 
 
 class Batcher:
-    """Draws batches; each depends on its generator only, so a resumed run sees what it would have seen."""
+    """Draws batches; each depends on its generator only, so a resumed run sees the same ones."""
 
     def __init__(
         self,

@@ -23,8 +23,9 @@ from takt.policies.xr0.weights import (
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.flow_training import FlowTraining
 from takt.training.frames import Batcher, Frames, stack_episodes
-from takt.training.loop import LoopConfig, Stage, StepReport, train_stage
+from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import barrier, rank
+from takt.training.stage import Stage
 from takt.transforms.actions import ActionTransform, fit_action_statistics
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform, fit_state_statistics
@@ -52,6 +53,7 @@ class TrainingConfig:
         candidates: N of the choice heads.
         draws: Noise draws that share one VLM pass in the flow stages.
         max_prefix: Longest clean prefix of the flow stages; 0 trains synchronous execution only.
+        plan_key: Column with the demonstrator's plan at each frame, if the dataset has one.
         choice: Stage 1, VLM through choice heads.
         expert: Stage 2, DiT on the frozen VLM.
         post: Stage 3, everything.
@@ -65,6 +67,7 @@ class TrainingConfig:
     draws: int
     max_prefix: int
     grounding: Grounding
+    plan_key: str | None
     choice: LoopConfig
     expert: LoopConfig
     post: LoopConfig
@@ -174,7 +177,7 @@ def _load(
     if rank() == 0 and not complete.exists():
         datasets = [LeRobotDataset.open(path) for path in data]
         episodes = (d.episode(index) for d in datasets for index in range(len(d)))
-        stack_episodes(episodes, spec, config.grounding.key).save(folder)
+        stack_episodes(episodes, spec, config.grounding.key, config.plan_key).save(folder)
         complete.touch()
     barrier()
     return Frames.map(folder)

@@ -1,6 +1,8 @@
-"""Demonstrations: the stored action is the expert's, whatever was executed.
+"""Demonstrations: what is stored is the expert's plan, whatever was executed.
 
-Executing expert + AR(1) noise while labelling with the clean action shows the policy how to come
+Each tick holds the actions the expert would take from there on if nothing disturbed it, found on a
+copy of the simulation: the sequence of its actions along a disturbed execution would teach the
+disturbance too. Executing expert + AR(1) noise while labelling with the clean action shows the policy how to come
 back (nano-training reference, section 2); executing the policy's own actions does so where the
 policy itself goes wrong.
 """
@@ -23,18 +25,20 @@ NOISE_LEVELS = (0.0, 0.5, 1.0)  # one per episode, at random
 # tool yaw. Twice as much and the expert itself fails half the time.
 NOISE_STD = np.array([0.006, 0.006, 0.006, 0.006, 0.006, 0.025, 0.0] * 2)
 LONGEST_S = 20.0
+PLAN_KEY = "annotation.plan"  # (PLAN_TICKS, action) row by row
+PLAN_TICKS = 16
 SEED_KEY = "annotation.seed"  # exact in float32: training seeds stay below 100000
 
 
 class LabelledStation:
-    """The station as a body that remembers every tick with the action the expert would have taken."""
+    """The station as a body that remembers every tick with what the expert would have done."""
 
     def __init__(self, station: NutStation, seed: int) -> None:
         self._station, self._seed = station, seed
         station.reset(seed)
         self._expert = ScriptedExpert(station)
         self._observations: list[Observation] = []
-        self._labels: list[np.ndarray] = []
+        self._plans: list[np.ndarray] = []
         self._points: list[np.ndarray] = []
         self._sense()
 
@@ -46,7 +50,7 @@ class LabelledStation:
     @property
     def label(self) -> Float32[np.ndarray, " action"]:
         """What the expert would do now."""
-        return self._labels[-1]
+        return self._plans[-1][0]
 
     @property
     def outcomes(self) -> Mapping[str, Outcome | None]:
@@ -74,7 +78,7 @@ class LabelledStation:
 
     def episode(self) -> Episode:
         """All ticks but the last, whose action was not executed."""
-        seen, labels = self._observations[:-1], self._labels[:-1]
+        seen, plans = self._observations[:-1], np.stack(self._plans[:-1])
         names = [camera.name for camera in SPEC.cameras]
         return Episode(
             embodiment=SPEC.name,
@@ -84,17 +88,18 @@ class LabelledStation:
             images={name: np.stack([o.images[name] for o in seen]) for name in names},
             image_stamps={name: np.array([o.image_stamps[name] for o in seen]) for name in names},
             state=np.stack([o.state for o in seen]),
-            actions=np.stack(labels),
+            actions=plans[:, 0],
             extras={
                 POINTS_KEY: np.stack(self._points[:-1]),
-                SEED_KEY: np.full((len(labels), 1), self._seed, np.float32),
+                PLAN_KEY: plans.reshape(len(plans), -1),
+                SEED_KEY: np.full((len(plans), 1), self._seed, np.float32),
             },
         )
 
     def _sense(self) -> None:
         self._observations.append(self._station.observe())
         self._points.append(project_points(self._station.model, self._station.data))
-        self._labels.append(self._expert.action())
+        self._plans.append(self._expert.plan(PLAN_TICKS))
 
 
 def demonstrate(station: NutStation, seed: int) -> Episode | None:

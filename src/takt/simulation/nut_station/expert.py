@@ -1,4 +1,7 @@
-"""A scripted expert with privileged state: a nearly memoryless feedback law, so that imitation sees one action per scene."""
+"""A scripted expert with privileged state.
+
+Its feedback law is nearly memoryless, so that imitation sees one action per scene.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +19,8 @@ INSERT_HEIGHT_M = 0.042  # nut's bottom above the seat before descent; the pin's
 FUNNEL_SLOPE = 3.0
 NEAR_M, NEAR_RAD = 0.0015, np.radians(2.0)
 YAW_AS_M = 0.0006 / np.radians(1.0)  # one degree of yaw error counts as .6 mm
-# Leads (target ahead of the measured pose, m per tick): the arm's 55 ms lag turns 8 mm into about .15 m/s, a calm human reach.
+# Leads (target ahead of the measured pose, m per tick): the arm's 55 ms lag turns 8 mm into about
+# .15 m/s, a calm human reach.
 TRANSPORT_M, DESCEND_M, PRESS_M = 0.008, 0.004, 0.003
 LEAD_GROWTH_M = 0.001
 TURN_RAD = 0.06
@@ -51,10 +55,10 @@ class ScriptedExpert:
 
     def reset(self, seed: int) -> None:
         """Start a cycle; the expert draws nothing."""
-        self._lead = dict.fromkeys(SIDES, 0.0)
+        self._lead: dict[str, float] = dict.fromkeys(SIDES, 0.0)
 
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        """One step from the station's state at this instant; the observation only gives the stamp."""
+        """One step from the station's state now; the observation only gives the stamp."""
         return ActionChunk(stamp=observation.stamp, dt=SPEC.dt, actions=self.action()[None])
 
     def action(self) -> np.ndarray:
@@ -68,6 +72,20 @@ class ScriptedExpert:
             turn = np.clip(goal.yaw - yaw, -TURN_RAD, TURN_RAD)
             parts += [joints_from_tip(side, target, yaw + turn), [goal.gap]]
         return np.concatenate(parts).astype(np.float32)
+
+    def plan(self, horizon: int) -> np.ndarray:
+        """(horizon, 14): what it will do from here on if nothing disturbs it; row 0 is `action()`.
+
+        Like `action`, to be asked once a tick. Nothing moves.
+        """
+        actions = [self.action()]
+        ramp = dict(self._lead)
+        with self._station.imagine():
+            while len(actions) < horizon:
+                self._station.act(actions[-1])
+                actions.append(self.action())
+        self._lead = ramp
+        return np.stack(actions)
 
     def goal(self, side: str, tip: np.ndarray, yaw: float, gap: float) -> TipGoal:
         """The feedback law of one side."""

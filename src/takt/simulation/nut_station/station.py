@@ -1,19 +1,22 @@
 """The station as a body: `Embodiment` plus the line's view of a cycle."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 
 import mujoco
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from takt.embodiments.nut_station.spec import GRIPPER_OPEN_M, SIDES, SPEC
+from takt.embodiments.nut_station.spec import GRIPPER_OPEN_M, JOINTS, SIDES, SPEC
 from takt.simulation.nut_station.judge import NutState, Outcome, SideJudge, observe_nut
 from takt.simulation.nut_station.kinematics import joints_from_tip
 from takt.simulation.nut_station.randomisation import randomise
 from takt.simulation.rendering import CameraRenderer
 from takt.types import EmbodimentSpec, Observation, TaktError
 
+SCENE = files("takt.simulation.nut_station") / "scene" / "scene.xml"
 SUBSTEPS = 16
 MAGNET_STRIDE = 4  # substeps between updates of the magnet's pull
 MAGNET_POLE_M = 0.006  # above the seat and below a seated nut's centre: never lifts it
@@ -32,9 +35,10 @@ class NutStation:
     """Two arms, two nuts, one part. One `act` is one control tick of 1/30 s."""
 
     def __init__(self) -> None:
-        self._model = mujoco.MjModel.from_xml_path(str(files(__package__) / "scene" / "scene.xml"))
+        self._model = mujoco.MjModel.from_xml_path(str(SCENE))
         self._model.opt.timestep = SPEC.dt / SUBSTEPS
         self._data = mujoco.MjData(self._model)
+        self._copy: mujoco.MjData | None = None
         self._renderer = CameraRenderer(self._model)
         self._joints = [_joint_addresses(self._model, side) for side in SIDES]
         self.reset(0)
@@ -71,7 +75,7 @@ class NutStation:
         )
 
     def act(self, action: Float32[np.ndarray, " action"]) -> None:
-        """Move the targets linearly to `action` over one tick, as the arms' own servo cycle does."""
+        """Move the targets linearly to `action` over one tick, as the arms' servo cycle does."""
         if not np.all(np.isfinite(action)):
             raise TaktError(
                 "nut-station: expected finite joint targets, got NaN or infinity; stop the body"
@@ -134,6 +138,22 @@ class NutStation:
         """Free the renderer."""
         self._renderer.close()
 
+    @contextmanager
+    def imagine(self) -> Iterator[None]:
+        """Inside, the station is a copy of itself: what happens there leaves no trace.
+
+        Outcomes are not judged on the copy's behalf: they are as they were afterwards.
+        """
+        kept = self._data, self._nuts, self._ticks, self._judges
+        if self._copy is None:
+            self._copy = mujoco.MjData(self._model)
+        mujoco.mj_copyData(self._copy, self._model, self._data)
+        self._data, self._judges = self._copy, copy.deepcopy(self._judges)
+        try:
+            yield
+        finally:
+            self._data, self._nuts, self._ticks, self._judges = kept
+
     @property
     def nuts(self) -> Mapping[str, NutState]:
         """Privileged state for experts and judges; never for a policy."""
@@ -163,7 +183,7 @@ class NutStation:
         self._data.ctrl[k : k + 7] = [*joints, (GRIPPER_OPEN_M - GAP_AT_ZERO_M) / 2]
 
     def _pull(self) -> None:
-        """Magnetised pin: pull towards its off-axis pole, fading with the fourth power of distance."""
+        """Pull the nuts towards their pin's off-axis pole, fading with distance to the fourth."""
         for side in SIDES:
             magnet, pin = self._magnets[side], self._data.body(f"{side}_pin")
             nut = self._data.body(f"{side}_nut")
@@ -177,5 +197,5 @@ class NutStation:
 
 
 def _joint_addresses(model: mujoco.MjModel, side: str) -> np.ndarray:
-    names = ("base_yaw", "shoulder", "elbow", "wrist_pitch", "wrist_roll", "tool_yaw", "finger_1", "finger_2")  # fmt: skip
+    names = (*JOINTS, "finger_1", "finger_2")
     return np.array([model.joint(f"{side}_{name}").qposadr[0] for name in names])
