@@ -1,7 +1,8 @@
-"""The nut station's controls: what must succeed, what must fail, and how far a spline captures.
+"""The nut station's controls: what must succeed, what must fail, and how far a pin captures.
 
 Scripted expert; the same with yaw alignment off; the same with every nut forced 10 degrees off its
-spline; arms that hold still. `--capture` sweeps the forced angle instead. Nothing is rendered.
+spline; arms that hold still. `--capture` sweeps forced errors in angle and across instead.
+Nothing is rendered.
 The figures of docs/station.md are `--seeds 200` and `--capture --seeds 20`.
 """
 
@@ -14,13 +15,16 @@ import numpy as np
 import tyro
 
 from takt.benchmarks.wilson import Proportion, wilson
-from takt.embodiments.nut_station.spec import SIDES, SPEC
-from takt.simulation.nut_station.expert import ScriptedExpert
+from takt.embodiments.nut_station.cycle import SIDES
+from takt.embodiments.nut_station.spec import SPEC
+from takt.simulation.nut_station.expert import ScriptedExpert, TipGoal
+from takt.simulation.nut_station.judge import NutState
 from takt.simulation.nut_station.kinematics import tip_from_joints
 from takt.simulation.nut_station.station import NutStation
 
 HOLD_SEEDS = 20  # a cycle without action always lasts 112 s, fifteen times an expert's
-CAPTURE_DEG = (0, 2, 4, 5, 6, 7, 8, 8.5, 9, 9.5, 10, 12, 15)
+CAPTURE_DEG = (0, 2, 4, 5, 6, 7, 8, 9, 10, 15)
+CAPTURE_MM = (1, 2, 3, 4, 5, 6, 7, 8)
 
 Player = Callable[[], np.ndarray]
 """Joint targets (14,) for the coming tick."""
@@ -35,7 +39,7 @@ class Config:
     seed: int = 0
     """First seed. The controls learn nothing, so any range is fair."""
     capture: bool = False
-    """Sweep the angle by which the nut is forced off its spline match."""
+    """Sweep how far a nut is forced off its spline match, and off the pin's axis."""
     json: bool = False
     """Print one JSON object as the last line."""
 
@@ -45,13 +49,13 @@ class Control:
     """How one player works the station."""
 
     name: str
-    seat: Callable[[NutStation], Player]
+    seat: Callable[[NutStation, int], Player]
     longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A control's cycles; `sides` counts both nuts of each; times in s with the station constant."""
+    """A control's cycles; `sides` counts both nuts of each; times include the constant."""
 
     name: str
     both: Proportion
@@ -64,17 +68,39 @@ class Row:
     tip_speed_max_m_s: float
 
 
-def expert(*, align_yaw: bool = True, off_deg: float = 0.0) -> Callable[[NutStation], Player]:
+class OffAxisExpert(ScriptedExpert):
+    """Takes both pins to be elsewhere: `off_m` is (3,) from the truth."""
+
+    def __init__(self, station: NutStation, off_m: np.ndarray) -> None:
+        super().__init__(station)
+        self._off_m = off_m
+
+    def _install(self, nut: NutState, tip: np.ndarray, yaw: float, pin: np.ndarray) -> TipGoal:
+        return super()._install(nut, tip, yaw, pin + self._off_m)
+
+
+def expert(*, align_yaw: bool = True, off_deg: float = 0.0) -> Callable[[NutStation, int], Player]:
     """Seats the scripted expert."""
 
-    def seat(station: NutStation) -> Player:
+    def seat(station: NutStation, seed: int) -> Player:
         offset = float(np.radians(off_deg))
         return ScriptedExpert(station, align_yaw=align_yaw, yaw_offset=offset).action
 
     return seat
 
 
-def hold(station: NutStation) -> Player:
+def off_axis(off_mm: float) -> Callable[[NutStation, int], Player]:
+    """Seats an expert that errs across, in a direction drawn from the seed."""
+
+    def seat(station: NutStation, seed: int) -> Player:
+        angle = np.random.default_rng([seed, 3]).uniform(0, 2 * np.pi)
+        off_m = off_mm / 1e3 * np.array([np.cos(angle), np.sin(angle), 0.0])
+        return OffAxisExpert(station, off_m).action
+
+    return seat
+
+
+def hold(station: NutStation, seed: int) -> Player:
     """Seats nobody: the arms keep the pose of the cycle's start."""
     space = SPEC.action_space
     pose = np.clip(station.state(), space.low, space.high)
@@ -87,8 +113,9 @@ CONTROLS = (
     Control(name="expert, 10 deg off the spline", seat=expert(off_deg=10.0)),
     Control(name="hold", seat=hold, longest=HOLD_SEEDS),
 )
-CAPTURE = tuple(
-    Control(name=f"{deg:g} deg off the spline", seat=expert(off_deg=deg)) for deg in CAPTURE_DEG
+CAPTURE = (
+    *(Control(name=f"{deg} deg off the spline", seat=expert(off_deg=deg)) for deg in CAPTURE_DEG),
+    *(Control(name=f"{mm} mm off the axis", seat=off_axis(mm)) for mm in CAPTURE_MM),
 )
 
 
@@ -110,7 +137,7 @@ def measure(station: NutStation, control: Control, seeds: Sequence[int]) -> Row:
     ends, times, speeds = [], [], []
     for seed in seeds[: control.longest]:
         station.reset(seed)
-        speeds.append(work(station, control.seat(station)))
+        speeds.append(work(station, control.seat(station, seed)))
         ends.append(tuple(station.finish().values()))
         times.append(station.cycle_s)
     counts = Counter(outcome for end in ends for outcome in end)

@@ -5,9 +5,9 @@ from html import escape
 
 import numpy as np
 
-from takt.benchmarks.cycle import OUTCOMES, CycleRecord
-from takt.benchmarks.kpi import TAKT_S
+from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.wilson import Proportion
+from takt.embodiments.nut_station.cycle import OUTCOMES, TAKT_S
 
 # As wide as the cards they stand in, so that one unit is one pixel and labels keep their size.
 FULL, RATES, HALF = 1020, 560, 480

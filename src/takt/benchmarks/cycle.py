@@ -2,20 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 
 from takt.benchmarks.motion import Motion
+from takt.embodiments.nut_station.cycle import CYCLE_CUT_S, SIDES, Outcome
 from takt.types import Embodiment, Seconds
-
-Side = Literal["left", "right"]
-SIDES: tuple[Side, ...] = get_args(Side)
-Outcome = Literal[
-    "installed", "missed_pick", "dropped", "spline_jam", "not_seated", "force_limit", "timeout"
-]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-CYCLE_CUT_S = 152.0  # twice the takt: a longer cycle is cut there and counts as that
 
 
 class CycleBody(Embodiment, Protocol):

@@ -18,10 +18,9 @@ A part arrives every 76 s and is worked on once; there is no rework station and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from takt.benchmarks.cycle import CycleRecord, Outcome
-from takt.types import Seconds
+from takt.benchmarks.cycle import CycleRecord
+from takt.embodiments.nut_station.cycle import TAKT_S, Outcome
 
-TAKT_S: Seconds = 76.0
 SCRAPPING: frozenset[Outcome] = frozenset({"spline_jam", "force_limit", "not_seated"})
 
 

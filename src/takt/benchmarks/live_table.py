@@ -8,8 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from takt.benchmarks.cycle import SIDES, CycleRecord
-from takt.benchmarks.kpi import TAKT_S
+from takt.benchmarks.cycle import CycleRecord
+from takt.embodiments.nut_station.cycle import SIDES, TAKT_S
 from takt.types import Seconds
 
 ROWS = 12

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from takt.benchmarks import charts
-from takt.benchmarks.cycle import OUTCOMES, CycleRecord
-from takt.benchmarks.kpi import TAKT_S
+from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.replay import Clip
 from takt.benchmarks.summary import ShiftSummary
+from takt.embodiments.nut_station.cycle import OUTCOMES, TAKT_S
 
 # The published pilot of this station, for comparison: share installed over 3 h.
 PILOT = {"both": 0.902, "left": 0.917, "right": 0.967}

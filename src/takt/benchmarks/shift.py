@@ -9,10 +9,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from takt import __version__
-from takt.benchmarks.cycle import CYCLE_CUT_S, CycleBody, CycleRecord
+from takt.benchmarks.cycle import CycleBody, CycleRecord
 from takt.benchmarks.motion import measure
 from takt.benchmarks.player import Mode, Seat
 from takt.benchmarks.store import ShiftStore, folder_digest
+from takt.embodiments.nut_station.cycle import CYCLE_CUT_S
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured

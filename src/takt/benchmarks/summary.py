@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from takt.benchmarks.cycle import OUTCOMES, SIDES, CycleRecord
+from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.kpi import LineKpi, line_kpi
 from takt.benchmarks.motion import Motion
 from takt.benchmarks.wilson import Proportion, wilson
+from takt.embodiments.nut_station.cycle import OUTCOMES, SIDES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

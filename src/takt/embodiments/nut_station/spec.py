@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from takt.embodiments.nut_station.cycle import SIDES
 from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Mirror
 
-SIDES: tuple[str, ...] = ("left", "right")
 RATE_HZ = 30.0
 INSTRUCTION = "Install a nut on each pin."
 

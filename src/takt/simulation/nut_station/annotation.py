@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float32
 
-from takt.embodiments.nut_station.spec import SIDES
+from takt.embodiments.nut_station.cycle import SIDES
 
 # Points in their body's frame (m): nut's top centre and paint mark; pin's dome and the end of its
 # painted line.

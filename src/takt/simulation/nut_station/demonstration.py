@@ -2,9 +2,8 @@
 
 Each tick holds the actions the expert would take from there on if nothing disturbed it, found on a
 copy of the simulation: the sequence of its actions along a disturbed execution would teach the
-disturbance too. Executing expert + AR(1) noise while labelling with the clean action shows the policy how to come
-back (nano-training reference, section 2); executing the policy's own actions does so where the
-policy itself goes wrong.
+disturbance too. Executing expert + AR(1) noise shows the policy how to come back (nano-training
+reference, section 2); executing the policy's own actions does so where it goes wrong.
 """
 
 from collections.abc import Mapping
@@ -12,10 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32
 
+from takt.embodiments.nut_station.cycle import Outcome
 from takt.embodiments.nut_station.spec import SPEC
 from takt.simulation.nut_station.annotation import POINTS_KEY, project_points
 from takt.simulation.nut_station.expert import ScriptedExpert
-from takt.simulation.nut_station.judge import Outcome
 from takt.simulation.nut_station.station import NutStation
 from takt.types import EmbodimentSpec, Episode, Observation
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from takt.embodiments.nut_station.spec import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SIDES, SPEC
+from takt.embodiments.nut_station.cycle import SIDES
+from takt.embodiments.nut_station.spec import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SPEC
 from takt.simulation.nut_station.judge import NutState
 from takt.simulation.nut_station.kinematics import joints_from_tip, tip_from_joints
 from takt.simulation.nut_station.station import HOME_TIP, NutStation

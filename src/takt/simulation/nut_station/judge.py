@@ -1,15 +1,11 @@
 """Names how each side of a cycle ends. Every threshold's reason: docs/station.md."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import mujoco
 import numpy as np
 
-Outcome = Literal[
-    "installed", "missed_pick", "dropped", "spline_jam", "not_seated", "force_limit", "timeout"
-]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+from takt.embodiments.nut_station.cycle import Outcome
 
 SEATED_DEPTH_M = 0.0015  # nut's bottom above the seat; tooth-on-tooth rests at 12 mm
 SEATED_OFFSET_M = 0.0010

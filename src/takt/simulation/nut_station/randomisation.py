@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from takt.embodiments.nut_station.spec import SIDES
+from takt.embodiments.nut_station.cycle import SIDES
 
 PART_OFFSET_M = 0.012
 PART_YAW_RAD = np.radians(5.0)

@@ -9,8 +9,9 @@ import mujoco
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from takt.embodiments.nut_station.spec import GRIPPER_OPEN_M, JOINTS, SIDES, SPEC
-from takt.simulation.nut_station.judge import NutState, Outcome, SideJudge, observe_nut
+from takt.embodiments.nut_station.cycle import CYCLE_CUT_S, SIDES, Outcome
+from takt.embodiments.nut_station.spec import GRIPPER_OPEN_M, JOINTS, SPEC
+from takt.simulation.nut_station.judge import NutState, SideJudge, observe_nut
 from takt.simulation.nut_station.kinematics import joints_from_tip
 from takt.simulation.nut_station.randomisation import randomise
 from takt.simulation.rendering import CameraRenderer
@@ -22,7 +23,6 @@ MAGNET_STRIDE = 4  # substeps between updates of the magnet's pull
 MAGNET_POLE_M = 0.006  # above the seat and below a seated nut's centre: never lifts it
 MAGNET_NEAR_M = 0.02  # full strength within this distance
 MAGNET_DECAY_M = 0.03
-CYCLE_CUT_S = 152.0  # two takts of 76 s
 STATION_CONSTANT_S = (
     40.0  # part exchange 22 s + tightening 2 x 9 s: the station's share, not stepped
 )
