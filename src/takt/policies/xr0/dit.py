@@ -5,6 +5,7 @@ Module names are the released state-dict keys. Axes: batch, token (sink, state, 
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 import torch
@@ -20,6 +21,8 @@ Join = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 TIME_FREQUENCIES = 256
 _RMS_EPS = 1e-6
+# Frequencies within 0.03 ulp of a tie, which the released code's recorded runs round up.
+_TIES_ROUNDED_UP = (12, 106)
 _MODULATIONS = 6  # shift, scale, gate of attention, then of the MLP
 
 
@@ -54,12 +57,24 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, tau: Tensor) -> Tensor:
         """(batch,) flow time in [0, 1] -> (batch, hidden)."""
-        half = TIME_FREQUENCIES // 2
-        steps = torch.arange(half, dtype=torch.float32, device=tau.device)
-        frequencies = torch.exp(-math.log(10_000) * steps / half)
-        angles = tau.float()[:, None] * 1000 * frequencies
+        angles = tau.float()[:, None] * 1000 * _time_frequencies().to(tau.device)
         waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
         return self.mlp(waves.to(next(self.parameters()).dtype))
+
+
+@cache
+def _time_frequencies() -> Tensor:
+    """(128,) float32, geometric from 1 towards 1e-4.
+
+    The same bits on every machine: a float32 exp differs between CPUs in its last bit, and angles
+    of 1000 times the frequency carry that into the velocity (1e-4 at late flow times).
+    """
+    half = TIME_FREQUENCIES // 2
+    exponent = -math.log(10_000) * torch.arange(half, dtype=torch.float32) / half
+    frequencies = exponent.double().exp().float()
+    ties = list(_TIES_ROUNDED_UP)
+    frequencies[ties] = frequencies[ties].nextafter(torch.ones(len(ties)))
+    return frequencies
 
 
 class TimeProjector(nn.Module):
