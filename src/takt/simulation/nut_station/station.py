@@ -38,7 +38,7 @@ class NutStation:
         self._model = mujoco.MjModel.from_xml_path(str(SCENE))
         self._model.opt.timestep = SPEC.dt / SUBSTEPS
         self._data = mujoco.MjData(self._model)
-        self._copy: mujoco.MjData | None = None
+        self._copy = mujoco.MjData(self._model)
         self._renderer = CameraRenderer(self._model)
         self._joints = [_joint_addresses(self._model, side) for side in SIDES]
         self.reset(0)
@@ -145,8 +145,6 @@ class NutStation:
         Outcomes are not judged on the copy's behalf: they are as they were afterwards.
         """
         kept = self._data, self._nuts, self._ticks, self._judges
-        if self._copy is None:
-            self._copy = mujoco.MjData(self._model)
         mujoco.mj_copyData(self._copy, self._model, self._data)
         self._data, self._judges = self._copy, copy.deepcopy(self._judges)
         try:
