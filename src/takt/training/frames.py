@@ -27,8 +27,8 @@ class Frames:
         state: (N, A).
         actions: (N, A) absolute.
         points: (N, P, 2) image coordinates, outside [-1, 1] where unseen; P may be 0.
-        plans: (N, L, A) absolute actions planned at each frame, or L = 0: then a chunk is what was
-            done from the frame on.
+        plans: (N, L, A) absolute actions planned at each frame, all zero where none was; or L = 0:
+            then a chunk is what was done from the frame on.
         last: (N,) row of the episode's last tick.
     """
 
@@ -42,6 +42,12 @@ class Frames:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.last)
+
+    def usable(self) -> np.ndarray:
+        """Rows that a chunk can start from."""
+        if self.plans.shape[1]:
+            return np.flatnonzero(self.plans[:, 0].any(1))
+        return np.arange(len(self))
 
     def save(self, folder: Path) -> None:
         """Write one .npy file per field, so that every rank maps the same pages."""
@@ -132,6 +138,7 @@ class Batcher:
     ) -> None:
         """`point_mirror[i]` is the point whose mirror image is point i."""
         self.frames = frames
+        self._rows = frames.usable()
         self.action_mask = torch.from_numpy(actions.normalise.mask)[None]
         self._spec = spec
         self._processor = processor
@@ -141,7 +148,8 @@ class Batcher:
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """`size` frames at random; half of them mirrored if the body has a mirror symmetry."""
-        rows = torch.randint(len(self.frames), (size,), generator=generator).numpy()
+        draws = torch.randint(len(self._rows), (size,), generator=generator).numpy()
+        rows = self._rows[draws]
         flips = torch.rand(size, generator=generator).numpy() < 0.5
         return self.batch(rows, flips & (self._spec.mirror is not None))
 

@@ -139,10 +139,11 @@ def run_stages(
 
 def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
     """Statistics of every chunk and state of the data."""
-    chunks, _ = frames.chunk(np.arange(len(frames)), config.horizon)
-    eps = config.model.contract.decode_eps
+    rows = frames.usable()
+    chunks, _ = frames.chunk(rows, config.horizon)
+    width, eps = config.model.action_dim, config.model.contract.decode_eps
     return BodyStatistics(
-        action=fit_action_statistics(chunks, frames.state, spec, config.model.action_dim, eps),
+        action=fit_action_statistics(chunks, frames.state[rows], spec, width, eps),
         state=fit_state_statistics(frames.state, Slots(spec.slots, config.model.state_dim)),
         execute_horizon=config.execute,
     )

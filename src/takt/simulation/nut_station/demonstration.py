@@ -26,6 +26,7 @@ NOISE_STD = np.array([0.006, 0.006, 0.006, 0.006, 0.006, 0.025, 0.0] * 2)
 LONGEST_S = 20.0
 PLAN_KEY = "annotation.plan"  # (PLAN_TICKS, action) row by row
 PLAN_TICKS = 16
+PLAN_EVERY = 2  # ticks; looking ahead costs more than rendering. Other ticks hold zeros.
 SEED_KEY = "annotation.seed"  # exact in float32: training seeds stay below 100000
 
 
@@ -37,6 +38,7 @@ class LabelledStation:
         station.reset(seed)
         self._expert = ScriptedExpert(station)
         self._observations: list[Observation] = []
+        self._labels: list[np.ndarray] = []
         self._plans: list[np.ndarray] = []
         self._points: list[np.ndarray] = []
         self._sense()
@@ -49,7 +51,7 @@ class LabelledStation:
     @property
     def label(self) -> Float32[np.ndarray, " action"]:
         """What the expert would do now."""
-        return self._plans[-1][0]
+        return self._labels[-1]
 
     @property
     def outcomes(self) -> Mapping[str, Outcome | None]:
@@ -87,7 +89,7 @@ class LabelledStation:
             images={name: np.stack([o.images[name] for o in seen]) for name in names},
             image_stamps={name: np.array([o.image_stamps[name] for o in seen]) for name in names},
             state=np.stack([o.state for o in seen]),
-            actions=plans[:, 0],
+            actions=np.stack(self._labels[:-1]),
             extras={
                 POINTS_KEY: np.stack(self._points[:-1]),
                 PLAN_KEY: plans.reshape(len(plans), -1),
@@ -98,7 +100,14 @@ class LabelledStation:
     def _sense(self) -> None:
         self._observations.append(self._station.observe())
         self._points.append(project_points(self._station.model, self._station.data))
-        self._plans.append(self._expert.plan(PLAN_TICKS))
+        if len(self._plans) % PLAN_EVERY == 0:
+            plan = self._expert.plan(PLAN_TICKS)
+            label = plan[0]
+        else:
+            label = self._expert.action()
+            plan = np.zeros((PLAN_TICKS, len(label)), np.float32)
+        self._labels.append(label)
+        self._plans.append(plan)
 
 
 def demonstrate(station: NutStation, seed: int) -> Episode | None:
