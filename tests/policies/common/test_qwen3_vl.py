@@ -7,6 +7,7 @@ from transformers import Qwen3VLConfig, Qwen3VLModel
 from takt.policies.common.kernels import attend, rms_norm
 from takt.policies.common.qwen3_vl import encode_images, run_text
 from takt.policies.common.rotary import text_rotary
+from takt.policies.xr0.masks import causal_mask
 
 IMAGE = 7
 SECTIONS = (2, 1, 1)
@@ -16,33 +17,33 @@ SECTIONS = (2, 1, 1)
 def model():
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    text = dict(
-        vocab_size=20,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        intermediate_size=48,
-        initializer_range=0.2,
-        rope_parameters=dict(
-            rope_type="default",
-            rope_theta=1e4,
-            mrope_section=list(SECTIONS),
-            mrope_interleaved=True,
-        ),
-    )
-    vision = dict(
-        hidden_size=16,
-        depth=2,
-        num_heads=2,
-        intermediate_size=24,
-        patch_size=4,
-        out_hidden_size=32,
-        num_position_embeddings=16,
-        deepstack_visual_indexes=[0, 1],
-        initializer_range=0.2,
-    )
+    text = {
+        "vocab_size": 20,
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 48,
+        "initializer_range": 0.2,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e4,
+            "mrope_section": list(SECTIONS),
+            "mrope_interleaved": True,
+        },
+    }
+    vision = {
+        "hidden_size": 16,
+        "depth": 2,
+        "num_heads": 2,
+        "intermediate_size": 24,
+        "patch_size": 4,
+        "out_hidden_size": 32,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0, 1],
+        "initializer_range": 0.2,
+    }
     config = Qwen3VLConfig(text_config=text, vision_config=vision, image_token_id=IMAGE)
     return Qwen3VLModel(config).eval()
 
@@ -76,8 +77,6 @@ def run_both(model, grids, padded):
     words = model.language_model.embed_tokens(ids)
     embeds = words.flatten(0, 1).index_copy(0, slots, visual.embeds).view_as(words)
     rotary = text_rotary(positions, 8, 1e4, SECTIONS, "float32", torch.float32)
-    from takt.policies.xr0.masks import causal_mask
-
     seen = causal_mask(mask) if padded else None
     ours = run_text(
         model.language_model, embeds, rotary, seen, visual.deepstack, slots, tail=length
@@ -89,6 +88,7 @@ def run_both(model, grids, padded):
 def test_same_hidden_states_keys_and_values(model, grids, padded):
     with torch.no_grad():
         theirs, ours, real = run_both(model, grids, padded)
+    assert ours.hidden is not None
     torch.testing.assert_close(
         ours.hidden[real], theirs.last_hidden_state[real], atol=2e-5, rtol=1e-5
     )

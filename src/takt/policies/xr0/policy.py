@@ -90,12 +90,15 @@ class XR0Policy:
         """(P, A) absolute actions due from the observation's stamp on, at most `max_prefix`."""
         if committed is None or self.max_prefix == 0:
             return None
-        ticks = (observation.stamp - committed.stamp) / self.embodiment.dt
+        dt = self.embodiment.dt
+        ticks = (observation.stamp - committed.stamp) / dt
         first = round(ticks)
-        if abs(ticks - first) > _ALIGNMENT_TICKS or not 0 <= first < len(committed.actions):
+        aligned = abs(ticks - first) <= _ALIGNMENT_TICKS and abs(committed.dt / dt - 1) <= 1e-6
+        if not aligned or not 0 <= first < len(committed.actions):
             raise ObservationError(
-                f"committed actions must be due at the observation's {observation.stamp:.4f} s;"
-                f" got {len(committed.actions)} from {committed.stamp:.4f} s on"
+                f"committed actions must be due at the observation's {observation.stamp:.4f} s "
+                f"in ticks of {dt:.4f} s; got {len(committed.actions)} "
+                f"from {committed.stamp:.4f} s on, every {committed.dt:.4f} s"
             )
         return committed.actions[first : first + self.max_prefix].astype(np.float32)
 

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from takt.policies.xr0.config import HF_RELEASE
+from takt.policies.xr0.model import XR0
+from takt.policies.xr0.policy import ObservationError, XR0Policy
+from takt.policies.xr0.presets import nano
+from takt.policies.xr0.weights import CheckpointError, save_checkpoint
+from takt.types import ActionChunk
+
+HORIZON = 10
+
+
+@pytest.fixture
+def policy(checkpoint, spec):
+    return XR0Policy(checkpoint, spec)
+
+
+def test_a_loaded_policy_plans_like_the_one_saved(policy, checkpoint, spec, observation, tmp_path):
+    save_checkpoint(tmp_path, checkpoint)
+    loaded = XR0Policy.load(tmp_path, spec)
+    assert (loaded.chunk_horizon, loaded.execute_horizon) == (HORIZON, 4)
+    policy.reset(3)
+    loaded.reset(3)
+    ours, theirs = policy.infer(observation, None), loaded.infer(observation, None)
+    assert (ours.actions == theirs.actions).all()
+
+
+def test_chunk_is_absolute_bounded_and_stamped(policy, spec, observation):
+    chunk = policy.infer(observation, None)
+    assert (chunk.stamp, chunk.dt) == (observation.stamp, spec.dt)
+    assert chunk.actions.shape == (HORIZON, len(spec.slots))
+    assert (chunk.actions >= spec.action_space.low).all()
+    assert (chunk.actions <= spec.action_space.high).all()
+    # Training offsets were a few centiradians: a relative axis stays near the state.
+    assert np.abs(chunk.actions[0, 0] - observation.state[0]) < 0.3
+
+
+def test_seed_fixes_every_draw(policy, observation):
+    def episode(seed):
+        policy.reset(seed)
+        return [policy.infer(observation, None).actions for _ in range(2)]
+
+    first, again, other = episode(1), episode(1), episode(2)
+    assert (first[0] == again[0]).all()
+    assert (first[1] == again[1]).all()
+    assert (first[0] != first[1]).any()
+    assert (first[0] != other[0]).any()
+
+
+def test_global_randomness_is_left_alone(policy, observation):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    policy.infer(observation, None)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_committed_actions_open_the_chunk(policy, observation, committed, spec):
+    policy.reset(0)
+    free = policy.infer(observation, None)
+    policy.reset(0)
+    chunk = policy.infer(observation, committed)
+    due = np.clip(committed.actions[2:8], spec.action_space.low, spec.action_space.high)
+    assert (chunk.actions[:6] == due).all()
+    assert (chunk.actions[6] != free.actions[6]).any()
+
+
+def test_at_most_six_actions_are_committed(policy, observation, committed, spec):
+    long = replace(committed, actions=np.repeat(committed.actions, 2, axis=0))
+    short = replace(long, actions=long.actions[: 2 + 6])
+    policy.reset(0)
+    first = policy.infer(observation, long)
+    policy.reset(0)
+    assert (first.actions == policy.infer(observation, short).actions).all()
+
+
+def test_a_contract_without_prefix_ignores_committed_actions(
+    checkpoint, spec, observation, committed
+):
+    torch.manual_seed(0)
+    policy = XR0Policy(replace(checkpoint, model=XR0(nano(HF_RELEASE))), spec)
+    policy.reset(0)
+    free = policy.infer(observation, None)
+    policy.reset(0)
+    assert (policy.infer(observation, committed).actions == free.actions).all()
+
+
+def test_misaligned_commitments_are_refused(policy, observation, committed, spec):
+    for stamp in (observation.stamp + 0.4 * spec.dt, observation.stamp - 1.0, 9.0):
+        with pytest.raises(ObservationError, match="committed"):
+            policy.infer(observation, replace(committed, stamp=stamp))
+    slow = ActionChunk(stamp=observation.stamp, dt=2 * spec.dt, actions=committed.actions)
+    with pytest.raises(ObservationError, match="ticks of"):
+        policy.infer(observation, slow)
+
+
+def test_bad_observations_are_named(policy, observation):
+    nan = observation.state.copy()
+    nan[3] = np.nan
+    with pytest.raises(ObservationError, match="left_wrist_pitch"):
+        policy.infer(replace(observation, state=nan), None)
+    with pytest.raises(ObservationError, match="14 axes"):
+        policy.infer(replace(observation, state=nan[:5]), None)
+    blind = dict(list(observation.images.items())[:2])
+    stamps = dict.fromkeys(blind, 2.0)
+    with pytest.raises(ObservationError, match="right_wrist"):
+        policy.infer(replace(observation, images=blind, image_stamps=stamps), None)
+    small = {name: image[::2] for name, image in observation.images.items()}
+    with pytest.raises(ObservationError, match=r"\(64, 64, 3\)"):
+        policy.infer(replace(observation, images=small), None)
+
+
+def test_another_body_is_refused(checkpoint, spec):
+    with pytest.raises(CheckpointError, match="nut-station"):
+        XR0Policy(checkpoint, replace(spec, name="other-station"))
