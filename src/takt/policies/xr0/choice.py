@@ -19,7 +19,7 @@ from takt.policies.xr0.model import XR0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceConfig:
-    """Counts of the heads: one grounding query per view, each placing `points_per_view` named points in it."""
+    """Counts of the heads: one grounding query per view places `points_per_view` points in it."""
 
     candidates: int
     horizon: int
@@ -34,7 +34,7 @@ class ChoiceOutput:
     Attributes:
         candidates: (B, N, T, D) normalised chunks.
         scores: (B, N) predicted L1 distances to the demonstrated chunk; the lowest is the choice.
-        points: (B, P, 2 * K) image coordinates, x and y per camera.
+        points: (B, P, 2) image coordinates x, y; P counts the points of the first view, then on.
         cache: The prompt's keys and values.
     """
 
