@@ -88,7 +88,7 @@ def take_seat(
         case Expert():
             from takt.simulation.nut_station.expert import ScriptedExpert
 
-            return _without_cameras(station), Seat(
+            return station, Seat(
                 worker=InlinePolicy(ScriptedExpert(station)),
                 chunking=Synchronous(1),
                 horizon=1,
@@ -190,19 +190,3 @@ class GreyWorker:
     def close(self) -> None:
         """Release the policy."""
         self._worker.close()
-
-
-def _without_cameras(station: "NutStation") -> CycleBody:
-    """The same station with `observe` not rendering: an expert asks every tick and never looks."""
-
-    def observe() -> Observation:
-        return Observation(
-            stamp=station.now,
-            images={},
-            image_stamps={},
-            state=station.state(),
-            instruction=station.spec.instruction,
-        )
-
-    station.observe = observe
-    return station

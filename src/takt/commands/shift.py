@@ -65,16 +65,18 @@ def main(argv: list[str]) -> int:
 
 
 def _run(config: Config) -> int:
-    from takt.benchmarks.player import Learned, player_named, take_seat
+    from takt.benchmarks.player import Expert, Learned, player_named, take_seat
     from takt.benchmarks.shift import require_valid, resolve, run_shift
     from takt.benchmarks.store import ShiftStore
+    from takt.embodiments.nut_station.spec import SPEC
     from takt.simulation.nut_station.station import NutStation
 
     player = player_named(config.policy)
     shift = _shift_config(config)
     require_valid(shift, learned=isinstance(player, Learned))
     beside = _read_run(config.beside) if config.beside else None
-    station = NutStation()
+    # The expert asks on every tick and never looks: rendering for it would triple its time.
+    station = NutStation(cameras=() if isinstance(player, Expert) else SPEC.cameras)
     body, seat = take_seat(
         player, station, mode=config.mode, latency_ms=config.latency_ms, grey=config.grey
     )

@@ -3,8 +3,11 @@
 Two ranks of one thread beat two threads for small models, and a busy neighbour slows them less.
 """
 
+import multiprocessing
+import multiprocessing.connection
 import os
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +61,7 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
 def _run(
     index: int, work: Callable[..., None], ranks: int, port: int, arguments: tuple[Any, ...]
 ) -> None:
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=index, world_size=ranks)
@@ -65,6 +69,14 @@ def _run(
         work(*arguments)
     finally:
         dist.destroy_process_group()
+
+
+def _die_with_parent() -> None:
+    """A killed launcher must not leave ranks behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _free_port() -> int:

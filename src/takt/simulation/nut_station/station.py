@@ -1,7 +1,7 @@
 """The station as a body: `Embodiment` plus the line's view of a cycle."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 
@@ -15,7 +15,7 @@ from takt.simulation.nut_station.judge import NutState, SideJudge, observe_nut
 from takt.simulation.nut_station.kinematics import joints_from_tip
 from takt.simulation.nut_station.randomisation import randomise
 from takt.simulation.rendering import CameraRenderer
-from takt.types import EmbodimentSpec, Observation, TaktError
+from takt.types import CameraSpec, EmbodimentSpec, Observation, TaktError
 
 SCENE = files("takt.simulation.nut_station") / "scene" / "scene.xml"
 SUBSTEPS = 16
@@ -34,7 +34,9 @@ HOME_JITTER_M = 0.01
 class NutStation:
     """Two arms, two nuts, one part. One `act` is one control tick of 1/30 s."""
 
-    def __init__(self) -> None:
+    def __init__(self, cameras: Sequence[CameraSpec] = SPEC.cameras) -> None:
+        """`cameras` are what `observe` renders; none, for players that never look."""
+        self._cameras = tuple(cameras)
         self._model = mujoco.MjModel.from_xml_path(str(SCENE))
         self._model.opt.timestep = SPEC.dt / SUBSTEPS
         self._data = mujoco.MjData(self._model)
@@ -68,8 +70,8 @@ class NutStation:
         stamp = self.now
         return Observation(
             stamp=stamp,
-            images={c.name: self.render(c.name, c.height, c.width) for c in SPEC.cameras},
-            image_stamps={c.name: stamp for c in SPEC.cameras},
+            images={c.name: self.render(c.name, c.height, c.width) for c in self._cameras},
+            image_stamps={c.name: stamp for c in self._cameras},
             state=self.state(),
             instruction=SPEC.instruction,
         )
