@@ -2,9 +2,9 @@
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from takt.embodiments.nut_station.spec import SPEC
-from takt.policies.xr0.policy import XR0Policy
 from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
@@ -14,6 +14,9 @@ from takt.runtime.safety import Governor, step_limits
 from takt.simulation.nut_station.demonstration import LabelledStation
 from takt.simulation.nut_station.station import NutStation
 from takt.types import Episode
+
+if TYPE_CHECKING:
+    from takt.policies.xr0.policy import XR0Policy
 
 DELAY_TICKS = 3  # the shift's default: 80 ms
 
@@ -36,5 +39,7 @@ def correct(station: NutStation, seed: int, checkpoint: Path) -> Episode:
 
 
 @functools.lru_cache(maxsize=1)
-def _policy(checkpoint: Path) -> XR0Policy:
+def _policy(checkpoint: Path) -> "XR0Policy":
+    from takt.policies.xr0.policy import XR0Policy
+
     return XR0Policy.load(checkpoint, SPEC, threads=1)

@@ -4,21 +4,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from takt.policies.xr0.presets import nano
-from takt.training.loop import LoopConfig
-from takt.training.pipeline import Grounding, TrainingConfig
+if TYPE_CHECKING:
+    from takt.training.pipeline import TrainingConfig
 
 EPISODES = 430
 CORRECTIONS = 150
 CORRECTIONS_SEED = 50_000
 
 
-def nut_station() -> TrainingConfig:
+def nut_station() -> "TrainingConfig":
     """What the shipped checkpoint was trained with (docs/LOG.md has the measurements).
 
     T = 16 actions (.53 s), T_e = 6: with d = 3 ticks (80 ms), d <= T_e <= T - d.
     """
+    from takt.policies.xr0.presets import nano
+    from takt.training.loop import LoopConfig
+    from takt.training.pipeline import Grounding, TrainingConfig
+
     return TrainingConfig(
         model=nano(),
         horizon=16,
@@ -40,15 +44,17 @@ def nut_station() -> TrainingConfig:
     )
 
 
-def scaled(config: TrainingConfig, scale: float) -> TrainingConfig:
+def scaled(config: "TrainingConfig", scale: float) -> "TrainingConfig":
     """The same recipe with `scale` times the steps in every stage."""
     loops = {name: getattr(config, name) for name in ("choice", "expert", "post", "refine")}
-    steps = {name: max(1, round(loop.steps * scale)) for name, loop in loops.items()}
-    return replace(config, **{n: replace(loop, steps=steps[n]) for n, loop in loops.items()})
+    shorter = {
+        name: replace(loop, steps=max(1, round(loop.steps * scale))) for name, loop in loops.items()
+    }
+    return replace(config, **shorter)
 
 
 def run(
-    config: TrainingConfig,
+    config: "TrainingConfig",
     out: Path,
     *,
     episodes: int,
@@ -77,7 +83,7 @@ def run(
     return out / "policy"
 
 
-def _train(config: TrainingConfig, out: Path) -> None:
+def _train(config: "TrainingConfig", out: Path) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import train
@@ -87,7 +93,7 @@ def _train(config: TrainingConfig, out: Path) -> None:
         train(config, SPEC, out / "data", out, progress.report)
 
 
-def _refine(config: TrainingConfig, out: Path) -> None:
+def _refine(config: "TrainingConfig", out: Path) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import refine
