@@ -17,11 +17,11 @@ class TrainConfig:
     recipe: Annotated[Literal["nut-station"], tyro.conf.Positional]
     """Named recipe."""
     out: Path = Path("out/nut-station")
-    """Run folder; the checkpoint ends in OUT/policy."""
+    """Run folder; holds data, every stage's state and a checkpoint per round."""
     episodes: int | None = None
     """Demonstrations to record; the recipe's number by default."""
     corrections: int | None = None
-    """Corrected attempts to record; the recipe's number by default."""
+    """Corrected attempts to record a round; the recipe's number by default."""
     scale: float = 1.0
     """Multiplies every stage's steps; below 1 for a quick look."""
     ranks: int = 2

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from takt.training.pipeline import TrainingConfig
 
 EPISODES = 430
-CORRECTIONS = 150
+ROUNDS = 2
+CORRECTIONS = 100  # a round
 CORRECTIONS_SEED = 50_000
 
 
@@ -62,7 +63,10 @@ def run(
     ranks: int,
     log: Callable[[str], None],
 ) -> Path:
-    """Demonstrate, train, correct, refine; return the checkpoint's folder. Resumes where it was."""
+    """Demonstrate, train, then correct and refine in rounds; returns the last checkpoint's folder.
+
+    Each round's corrections come from the round before. Resumes where it was.
+    """
     from takt.recipes.corrections import correct
     from takt.recipes.demonstrations import record
     from takt.training.parallel import launch
@@ -71,33 +75,39 @@ def run(
         if done % 10 == 0:
             log(f"  {done} episodes (seed {seed})")
 
-    data, corrected = out / "data", out / "corrections"
-    log(f"demonstrations: {episodes} in {data}")
-    record(data, episodes, 0, ranks, show)
-    if not (out / "draft" / "model.safetensors").exists():
-        launch(_train, ranks, config, out)
-    log(f"corrections: {corrections} in {corrected}")
-    attempt = partial(correct, checkpoint=out / "draft")
-    record(corrected, corrections, CORRECTIONS_SEED, ranks, show, attempt)
-    launch(_refine, ranks, config, out)
-    return out / "policy"
+    data = [out / "data"]
+    log(f"demonstrations: {episodes} in {data[0]}")
+    record(data[0], episodes, 0, ranks, show)
+    policy = out / "first" / "policy"
+    if not (policy / "model.safetensors").exists():
+        launch(_train, ranks, config, data[0], out / "first")
+    for number in range(1, ROUNDS + 1):
+        folder = out / f"round-{number}"
+        data.append(folder / "corrections")
+        log(f"round {number}: {corrections} corrections in {data[-1]}")
+        attempt = partial(correct, checkpoint=policy)
+        record(data[-1], corrections, CORRECTIONS_SEED + 1000 * number, ranks, show, attempt)
+        if not (folder / "policy" / "model.safetensors").exists():
+            launch(_refine, ranks, config, tuple(data), policy, folder)
+        policy = folder / "policy"
+    return policy
 
 
-def _train(config: "TrainingConfig", out: Path) -> None:
+def _train(config: "TrainingConfig", data: Path, out: Path) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import train
     from takt.training.progress import Progress
 
     with Progress() as progress:
-        train(config, SPEC, out / "data", out, progress.report)
+        train(config, SPEC, data, out, progress.report)
 
 
-def _refine(config: "TrainingConfig", out: Path) -> None:
+def _refine(config: "TrainingConfig", data: tuple[Path, ...], start: Path, out: Path) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import refine
     from takt.training.progress import Progress
 
     with Progress() as progress:
-        refine(config, SPEC, (out / "data", out / "corrections"), out, progress.report)
+        refine(config, SPEC, data, start, out, progress.report)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from takt.datasets.lerobot import LeRobotDataset
@@ -78,7 +77,7 @@ class TrainingConfig:
 def train(
     config: TrainingConfig, spec: EmbodimentSpec, data: Path, out: Path, report: Report
 ) -> None:
-    """Stages 1 to 3 from scratch on this rank; the first rank writes `out/draft`."""
+    """Stages 1 to 3 from scratch on this rank; the first rank writes `out/policy`."""
     if rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
         (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
@@ -91,18 +90,23 @@ def train(
     )
     run_stages(("choice", "expert", "post"), checkpoint, frames, config, spec, out, report)
     if rank() == 0:
-        save_checkpoint(out / "draft", checkpoint)
+        save_checkpoint(out / "policy", checkpoint)
 
 
 def refine(
-    config: TrainingConfig, spec: EmbodimentSpec, data: Sequence[Path], out: Path, report: Report
+    config: TrainingConfig,
+    spec: EmbodimentSpec,
+    data: Sequence[Path],
+    start: Path,
+    out: Path,
+    report: Report,
 ) -> None:
-    """Train `out/draft` further on all of `data`; the first rank writes `out/policy`.
+    """Train the checkpoint `start` further on all of `data`; the first rank writes `out/policy`.
 
-    The draft's normalisation stays: new statistics would change what its weights mean.
+    Its normalisation stays: new statistics would change what its weights mean.
     """
-    checkpoint = load_checkpoint(out / "draft")
-    frames = _load(data, out / "refine-frames", spec, config)
+    checkpoint = load_checkpoint(start)
+    frames = _load(data, out / "frames", spec, config)
     run_stages(("refine",), checkpoint, frames, config, spec, out, report)
     if rank() == 0:
         save_checkpoint(out / "policy", checkpoint)
