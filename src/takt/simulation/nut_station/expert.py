@@ -18,8 +18,12 @@ GRASP_HEIGHT_M = 0.010  # fingertip above the nut's bottom
 HOVER_M = 0.06
 INSERT_HEIGHT_M = 0.042  # nut's bottom above the seat before descent; the pin's dome ends at 27 mm
 FUNNEL_SLOPE = 3.0
-NEAR_M, NEAR_RAD = 0.0015, np.radians(2.0)
-YAW_AS_M = 0.0006 / np.radians(1.0)  # one degree of yaw error counts as .6 mm
+DOME_M = 0.030  # below this the pin's dome guides the nut
+ENGAGED_M = 0.010  # teeth between teeth; tooth on tooth rests at 12 mm
+NEAR_PIN_M = 0.012
+NEAR_M, NEAR_RAD = 0.0015, np.radians(1.5)
+ENTER_RAD = np.radians(5.0)  # the spline's play is 6
+YAW_AS_M = 0.001 / np.radians(1.0)  # one degree of yaw error counts as 1 mm
 # Leads (target ahead of the measured pose, m per tick): the arm's 55 ms lag turns 8 mm into about
 # .15 m/s, a calm human reach.
 TRANSPORT_M, DESCEND_M, PRESS_M = 0.008, 0.004, 0.003
@@ -115,22 +119,24 @@ class ScriptedExpert:
         turn = self._offset_error(nut) if self._align_yaw else 0.0
         off = self._off(error, turn)
         carried = tip[2] - nut.position[2]
-        rise = min(INSERT_HEIGHT_M, FUNNEL_SLOPE * max(0.0, off - NEAR_M))
-        height = (
-            pin[2]
-            + carried
-            + (rise if nut.height > 0.03 or off > 0.012 or abs(turn) > np.radians(5) else 0.0)
-        )
-        if nut.height > 0.03 and off > NEAR_M:
-            height = max(height, pin[2] + carried + min(INSERT_HEIGHT_M, 0.03 + rise))
-        height -= PRESS_M if height <= pin[2] + carried + 1e-6 else 0.0
+        height = pin[2] + carried + self._height(nut, float(np.hypot(*error)), off, turn)
         # Low and far: rise first, so that the nut never drags over feeder or part.
-        free = np.clip((nut.height + 0.005) / 0.02, 0.15, 1.0) if off > 0.012 else 1.0
+        free = np.clip((nut.height + 0.005) / 0.02, 0.15, 1.0) if off > NEAR_PIN_M else 1.0
         lead = TRANSPORT_M if np.hypot(*error) > 0.02 else DESCEND_M
-        if nut.height < 0.032 and off < 0.012:
+        if nut.height < DOME_M + 0.002 and off < NEAR_PIN_M:
             lead = PRESS_M
         goal = np.array([*(tip[:2] + free * error), height])
         return TipGoal(goal, yaw - turn, GRIPPER_CLOSED_M, lead)
+
+    def _height(self, nut: NutState, offset: float, off: float, turn: float) -> float:
+        """Where the nut's bottom should be, above the seat: a funnel, and back out of a jam."""
+        if nut.height < ENGAGED_M and offset < NEAR_PIN_M:
+            return -PRESS_M
+        if nut.height < DOME_M and offset < NEAR_PIN_M:
+            return -PRESS_M if abs(turn) < ENTER_RAD else INSERT_HEIGHT_M
+        if off < NEAR_M:
+            return -PRESS_M
+        return min(INSERT_HEIGHT_M, DOME_M + FUNNEL_SLOPE * (off - NEAR_M))
 
     def _leave(
         self, side: str, nut: NutState, tip: np.ndarray, yaw: float, gap: float, pin: np.ndarray
