@@ -38,10 +38,10 @@ def nut_station() -> "TrainingConfig":
             mirror=(2, 3, 0, 1, 8, 9, 10, 11, 4, 5, 6, 7),
         ),
         plan_key="annotation.plan",
-        choice=LoopConfig(steps=2000, batch_size=64, seed=0),
-        expert=LoopConfig(steps=900, batch_size=64, seed=1),
-        post=LoopConfig(steps=700, batch_size=64, seed=2, lr=4e-4),
-        refine=LoopConfig(steps=2000, batch_size=64, seed=3, lr=4e-4),
+        choice=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=0),
+        expert=LoopConfig(steps=500, batch_size=64, bf16=True, seed=1),
+        post=LoopConfig(steps=1300, batch_size=64, bf16=True, seed=2, lr=6e-4),
+        refine=LoopConfig(steps=1800, batch_size=64, bf16=True, seed=3, lr=4e-4),
     )
 
 
