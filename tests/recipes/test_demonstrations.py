@@ -1,0 +1,100 @@
+"""Recording: one dataset whatever the interruptions, from training seeds only."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attempts import TICKS, first_ticks
+
+from takt.datasets.lerobot import LeRobotDataset
+from takt.recipes.demonstrations import record
+from takt.seeds import VALIDATION_BEGIN, SeedError
+from takt.simulation.nut_station.annotation import POINTS_KEY
+from takt.simulation.nut_station.demonstration import PLAN_KEY, SEED_KEY
+
+CHILD = """
+import sys
+from pathlib import Path
+from attempts import first_ticks
+from takt.recipes.demonstrations import record
+
+if __name__ == "__main__":
+    report = lambda done, seed: print(done, seed, flush=True)
+    record(Path(sys.argv[1]), 50, 0, 1, report, first_ticks)
+"""
+
+
+def grow(root, episodes, seeds=None):
+    seen = [] if seeds is None else seeds
+    return record(root, episodes, 0, 1, lambda done, seed: seen.append(seed), first_ticks)
+
+
+def tables(root):
+    dataset = LeRobotDataset.open(root)
+    return [dataset.table(index) for index in range(len(dataset))]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a.state, b.state)
+        np.testing.assert_array_equal(a.actions, b.actions)
+        for key in (POINTS_KEY, PLAN_KEY, SEED_KEY):
+            np.testing.assert_array_equal(a.extras[key], b.extras[key])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A dataset of three episodes recorded in one go."""
+    root, seeds = tmp_path_factory.mktemp("whole"), []
+    recorded = grow(root, 3, seeds)
+    assert seeds == [0, 2, 3]  # in order; seed 1 failed and was skipped
+    assert (recorded.episodes, recorded.failed) == (3, 1)
+    return root
+
+
+def test_every_tick_is_there(whole):
+    assert [len(table.state) for table in tables(whole)] == [TICKS] * 3
+
+
+def test_what_is_complete_is_left_alone(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.parquet")}
+    assert grow(whole, 3).episodes == 3
+    after = {path: path.stat().st_mtime_ns for path in whole.rglob("*.parquet")}
+    assert {k: v for k, v in before.items() if "data" in k.parts} == {
+        k: v for k, v in after.items() if "data" in k.parts
+    }
+
+
+def test_a_killed_recording_goes_on_to_the_same_dataset(whole, tmp_path):
+    root, script = tmp_path / "data", tmp_path / "child.py"
+    script.write_text(CHILD)
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    child = subprocess.Popen(
+        [sys.executable, str(script), str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "1 0\n"
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    done = len(LeRobotDataset.open(root))
+    assert 1 <= done < 50
+    grow(root, max(3, done))
+    assert_same(tables(root)[:3], tables(whole))
+
+
+@pytest.mark.parametrize(("seed", "episodes"), [(VALIDATION_BEGIN, 1), (VALIDATION_BEGIN - 1, 2)])
+def test_only_training_seeds_are_recorded(tmp_path, seed, episodes):
+    with pytest.raises(SeedError, match="training"):
+        record(tmp_path, episodes, seed, 1, lambda done, seed: None, first_ticks)
+    assert list(tmp_path.iterdir()) == []
