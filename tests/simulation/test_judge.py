@@ -18,6 +18,7 @@ ON_FEEDER = NutState(
     yaw=0.0,
     height=-0.005,
     offset=0.25,
+    mark_error=0.0,
     yaw_error=0.0,
     tilt=0.0,
     gripped=False,

@@ -116,7 +116,7 @@ class ScriptedExpert:
 
     def _install(self, nut: NutState, tip: np.ndarray, yaw: float, pin: np.ndarray) -> TipGoal:
         error = pin[:2] - nut.position[:2]
-        turn = self._offset_error(nut) if self._align_yaw else 0.0
+        turn = self._turn_left(nut) if self._align_yaw else 0.0
         off = self._off(error, turn)
         carried = tip[2] - nut.position[2]
         height = pin[2] + carried + self._height(nut, float(np.hypot(*error)), off, turn)
@@ -149,9 +149,13 @@ class ScriptedExpert:
         home = np.array(HOME_TIP) * [1, 1 if side == "left" else -1, 1]
         return TipGoal(home, 0.0, GRIPPER_OPEN_M)
 
-    def _offset_error(self, nut: NutState) -> float:
-        pitch = np.radians(30.0)
-        return (nut.yaw_error - self._yaw_offset + pitch / 2) % pitch - pitch / 2
+    def _turn_left(self, nut: NutState) -> float:
+        """Yaw that still separates the nut's paint mark from the pin's line, plus the control's offset.
+
+        Marks, not the nearest of the twelve matches: that one jumps at half a tooth pitch, and a
+        policy that imitates a jump averages it.
+        """
+        return nut.mark_error - self._yaw_offset
 
     def _off(self, error: np.ndarray, turn: float) -> float:
         yaw = max(0.0, abs(turn) - NEAR_RAD) if self._align_yaw else 0.0

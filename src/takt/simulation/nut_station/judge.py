@@ -30,7 +30,8 @@ class NutState:
     yaw: float  # world
     height: float  # bottom above the seat
     offset: float  # axis from the pin's axis
-    yaw_error: float  # to the nearest spline match, in [-15, 15] degrees
+    mark_error: float  # yaw of the nut's paint mark from the pin's line
+    yaw_error: float  # the same to the nearest spline match, in [-15, 15] degrees
     tilt: float
     gripped: bool  # touched by both jaws
     pin_force_n: float
@@ -98,7 +99,7 @@ def observe_nut(model: mujoco.MjModel, data: mujoco.MjData, side: str) -> NutSta
     pin_rotation, rotation = pin.xmat.reshape(3, 3), nut.xmat.reshape(3, 3)
     local = pin_rotation.T @ (nut.xpos - pin.xpos)
     relative = pin_rotation.T @ rotation
-    yaw_error = np.arctan2(relative[1, 0], relative[0, 0])
+    mark_error = np.arctan2(relative[1, 0], relative[0, 0])
     pitch = np.radians(30.0)
     jaws, force = set(), np.zeros(3)
     touches_pin = False
@@ -116,7 +117,8 @@ def observe_nut(model: mujoco.MjModel, data: mujoco.MjData, side: str) -> NutSta
         yaw=float(np.arctan2(rotation[1, 0], rotation[0, 0])),
         height=float(local[2]),
         offset=float(np.hypot(local[0], local[1])),
-        yaw_error=float((yaw_error + pitch / 2) % pitch - pitch / 2),
+        mark_error=float(mark_error),
+        yaw_error=float((mark_error + pitch / 2) % pitch - pitch / 2),
         tilt=float(np.arccos(np.clip(relative[2, 2], -1, 1))),
         gripped=len(jaws) == 2,
         pin_force_n=float(np.linalg.norm(force)),
