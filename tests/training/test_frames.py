@@ -1,0 +1,107 @@
+"""Frames and batches: tails, plans, symmetry, repeatability."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from takt.policies.common.flow import loss_mask
+from takt.training.frames import Frames, stack_episodes
+from takt.types import TaktError
+
+EVERY = np.arange(24)
+LAST_OF_FIRST = 11  # row of the first episode's last tick
+
+
+def test_a_chunk_repeats_the_last_action_past_the_end(frames):
+    chunk, valid = frames.chunk(np.array([LAST_OF_FIRST - 1]), tiny.HORIZON)
+    assert valid.tolist() == [[True, True, False, False]]
+    end = frames.actions[LAST_OF_FIRST]
+    np.testing.assert_array_equal(chunk[0], [frames.actions[LAST_OF_FIRST - 1], end, end, end])
+
+
+def test_what_lies_past_the_end_does_not_count(batcher):
+    batch = batcher.batch(np.array([LAST_OF_FIRST, 12]), np.zeros(2, bool))
+    mask = loss_mask(batcher.action_mask, batch.valid)
+    assert mask[0, 1:].abs().sum() == 0
+    used = sorted(tiny.BODY.slots)
+    assert (mask[0, 0].nonzero().flatten().tolist(), mask[1].sum().item()) == (used, 16)
+
+
+def test_a_plan_stands_for_the_chunk_where_there_is_one(frames):
+    plans = np.zeros((24, tiny.HORIZON + 1, 4), np.float32)
+    plans[[3, LAST_OF_FIRST]] = np.arange(1, 6)[:, None]
+    planned = replace(frames, plans=plans)
+    rows = planned.usable()
+    assert rows.tolist() == [3, LAST_OF_FIRST]
+    chunk, valid = planned.chunk(rows, tiny.HORIZON)
+    assert valid.all()
+    np.testing.assert_array_equal(chunk[1, :, 0], [1, 2, 3, 4])
+
+
+def test_mapped_frames_are_the_saved_ones(frames, tmp_path):
+    frames.save(tmp_path)
+    mapped = Frames.map(tmp_path)
+    flips = np.arange(24) % 2 == 0
+    ours = tiny.batcher(mapped).batch(EVERY, flips)
+    theirs = tiny.batcher(frames).batch(EVERY, flips)
+    assert torch.equal(ours.inputs.pixel_values, theirs.inputs.pixel_values)
+    assert torch.equal(ours.actions, theirs.actions)
+    np.testing.assert_array_equal(mapped.images, frames.images)
+
+
+def mirrored(frames):
+    """The mirror image of every row."""
+    mirror, points = tiny.BODY.mirror, list(tiny.CONFIG.grounding.mirror)
+    assert mirror is not None
+    return replace(
+        frames,
+        images=frames.images[:, list(mirror.cameras), :, ::-1],
+        state=frames.state[:, list(mirror.axes)] * np.array(mirror.signs, np.float32),
+        actions=frames.actions[:, list(mirror.axes)] * np.array(mirror.signs, np.float32),
+        points=frames.points[:, points] * np.array([-1, 1], np.float32),
+    )
+
+
+def same(a, b):
+    return (
+        torch.equal(a.inputs.pixel_values, b.inputs.pixel_values)
+        and torch.equal(a.state, b.state)
+        and torch.equal(a.actions, b.actions)
+        and torch.equal(a.points, b.points)
+    )
+
+
+def test_mirroring_twice_changes_nothing(frames, batcher):
+    flips = np.ones(24, bool)
+    plain = batcher.batch(EVERY, ~flips)
+    assert same(tiny.batcher(mirrored(frames), fitted=frames).batch(EVERY, flips), plain)
+    assert not same(batcher.batch(EVERY, flips), plain)
+
+
+def test_mirroring_leaves_the_data_alone(frames, batcher):
+    before = frames.images.copy(), frames.state.copy(), frames.points.copy()
+    batcher.batch(EVERY, np.ones(24, bool))
+    for kept, now in zip(before, (frames.images, frames.state, frames.points), strict=True):
+        np.testing.assert_array_equal(kept, now)
+
+
+def test_a_batch_depends_on_its_generator_only(batcher):
+    first, again, other = (
+        batcher.draw(8, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_no_episodes_is_an_error():
+    with pytest.raises(TaktError, match="record"):
+        stack_episodes([], tiny.BODY)
+
+
+def test_another_bodys_episode_is_an_error():
+    other = replace(tiny.BODY, cameras=(replace(tiny.BODY.cameras[0], name="roof"),))
+    with pytest.raises(TaktError, match="roof"):
+        stack_episodes([tiny.episode(0)], other)

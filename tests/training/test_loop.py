@@ -1,0 +1,126 @@
+"""The loop: every stage learns, resumes to the bit, and stops when the loss is no number."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from takt.training.checkpoint import TrainingState, load_state, save_state
+from takt.training.ema import Ema
+from takt.training.loop import DivergedError, draw_seed, learning_rate, train_stage
+from takt.types import TaktError
+
+
+class StoppedError(Exception):
+    """The run was killed."""
+
+
+def weights(stage):
+    return {name: x.clone() for name, x in stage.state_dict().items()}
+
+
+def equal(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
+
+
+def stop_at(step):
+    def report(report):
+        if report.step == step:
+            raise StoppedError
+
+    return report
+
+
+@pytest.mark.parametrize("name", ["choice", "expert", "post"])
+def test_a_stopped_stage_goes_on_to_the_same_weights(batcher, tmp_path, name):
+    whole, stopped, resumed = (tiny.stage(name, batcher) for _ in range(3))
+    fresh = weights(whole)
+    train_stage(whole, batcher, tiny.LOOP, tmp_path / "whole.pt", lambda report: None)
+    path = tmp_path / "stopped.pt"
+    with pytest.raises(StoppedError):
+        train_stage(stopped, batcher, tiny.LOOP, path, stop_at(3))
+    assert load_state(path).step == 2
+    train_stage(resumed, batcher, tiny.LOOP, path, lambda report: None)
+    assert equal(weights(resumed), weights(whole))
+    assert not equal(weights(whole), fresh)
+    again = tiny.stage(name, batcher)
+    train_stage(again, batcher, tiny.LOOP, path, lambda report: pytest.fail("was finished"))
+    assert equal(weights(again), weights(whole))
+
+
+def test_a_frozen_vlm_stays_as_it_was(batcher, tmp_path):
+    stage = tiny.stage("expert", batcher)
+    before = weights(stage)
+    train_stage(stage, batcher, tiny.LOOP, tmp_path / "state.pt", lambda report: None)
+    changed = {name for name, x in weights(stage).items() if not torch.equal(x, before[name])}
+    assert changed
+    assert not any(name.startswith("policy.vlm.") for name in changed)
+
+
+def test_training_lowers_the_loss(batcher, tmp_path):
+    stage = tiny.stage("choice", batcher)
+    loop = replace(tiny.LOOP, steps=30, lr=3e-3, save_every_s=60.0)
+    batch = batcher.batch(np.arange(24), np.zeros(24, bool))
+    before = stage.losses(batch, torch.Generator())["loss"].item()
+    train_stage(stage, batcher, loop, tmp_path / "state.pt", lambda report: None)
+    assert stage.losses(batch, torch.Generator())["loss"].item() < 0.9 * before
+
+
+def test_a_loss_that_is_no_number_stops_the_run(frames, batcher, tmp_path):
+    stage = tiny.stage("post", batcher)
+    broken = tiny.batcher(replace(frames, actions=frames.actions * np.nan), fitted=frames)
+    before = weights(stage)
+    with pytest.raises(DivergedError, match="step 0"):
+        train_stage(stage, broken, tiny.LOOP, tmp_path / "state.pt", lambda report: None)
+    assert equal(weights(stage), before)
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_the_learning_rate_rises_then_falls_to_its_floor():
+    loop = replace(tiny.LOOP, steps=100, warmup=10, lr=0.5, final_ratio=0.1)
+    rates = [learning_rate(loop, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[9] == rates[10] == max(rates) == 0.5
+    assert np.all(np.diff(rates[:10]) > 0)
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert rates[100] == pytest.approx(0.05)
+    assert learning_rate(loop, 55) == pytest.approx((0.5 + 0.05) / 2)
+
+
+def test_every_step_and_rank_draws_its_own():
+    seeds = {draw_seed(seed, step, rank) for seed in (0, 1) for step in (0, 1) for rank in (0, 1)}
+    assert len(seeds) == 8
+
+
+def test_the_average_forgets_its_start():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    ema = Ema([weight], decay=0.9)
+    weight.data.fill_(1.0)
+    for step in range(60):
+        ema.update(step)
+    assert ema.shadow[0].item() == pytest.approx(1.0, abs=0.02)
+    weight.data.fill_(3.0)
+    ema.update(1000)
+    assert ema.shadow[0].item() == pytest.approx(1.2, abs=0.02)
+    ema.copy_to_parameters()
+    assert weight.item() == ema.shadow[0].item()
+
+
+def test_a_state_survives_the_disk(tmp_path):
+    path = tmp_path / "deep" / "state.pt"
+    save_state(path, TrainingState(3, {"w": torch.ones(2)}, {"state": {}}, [torch.zeros(1)]))
+    state = load_state(path)
+    assert state.step == 3
+    assert torch.equal(state.stage["w"], torch.ones(2))
+    assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
+
+
+@pytest.mark.parametrize("keep", [0, 7, 300])
+def test_a_broken_state_names_itself(tmp_path, keep):
+    path = tmp_path / "state.pt"
+    save_state(path, TrainingState(3, {"w": torch.ones(99)}, {}, []))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(TaktError, match=r"state\.pt.*delete"):
+        load_state(path)
