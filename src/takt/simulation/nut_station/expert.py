@@ -150,7 +150,7 @@ class ScriptedExpert:
         return TipGoal(home, 0.0, GRIPPER_OPEN_M)
 
     def _turn_left(self, nut: NutState) -> float:
-        """Yaw that still separates the nut's paint mark from the pin's line, plus the control's offset.
+        """Yaw that still parts the nut's paint mark from the pin's line, plus the control's offset.
 
         Marks, not the nearest of the twelve matches: that one jumps at half a tooth pitch, and a
         policy that imitates a jump averages it.
