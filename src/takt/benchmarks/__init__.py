@@ -1,1 +1,1 @@
-"""TODO."""
+"""The shift, its measures and its report."""

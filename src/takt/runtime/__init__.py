@@ -1,1 +1,1 @@
-"""TODO."""
+"""The robot side: clocks, chunking, the executor, the policy's process. No torch."""
