@@ -11,15 +11,16 @@ from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.training.frames import Batcher, Frames, stack_episodes
+from takt.training.batches import Batch, Batcher
+from takt.training.frames import Frames, stack_episodes
 from takt.training.loop import LoopConfig
-from takt.training.parallel import average_gradients, rank
+from takt.training.parallel import average_gradients, barrier, rank
 from takt.training.pipeline import Grounding, TrainingConfig, build_stage, fit
 from takt.training.stage import Stage
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform
-from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Episode, Mirror
+from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Episode, Mirror, TaktError
 
 PX = 32
 POINTS_KEY = "annotation.points"
@@ -103,9 +104,9 @@ def frames(plan_key: str | None = None) -> Frames:
     return stack_episodes([episode(0), episode(1)], BODY, POINTS_KEY, plan_key)
 
 
-def batcher(data: Frames, fitted: Frames | None = None) -> Batcher:
+def batcher(*data: Frames, fitted: Frames | None = None) -> Batcher:
     """Batches of `data` as the pipeline makes them, with its own or `fitted`'s statistics."""
-    body = fit(fitted or data, BODY, CONFIG)
+    body = fit(fitted or data[0], BODY, CONFIG)
     return Batcher(
         data,
         BODY,
@@ -116,6 +117,11 @@ def batcher(data: Frames, fitted: Frames | None = None) -> Batcher:
     )
 
 
+def batch(batches: Batcher, data: Frames, rows: np.ndarray, mirrored: np.ndarray) -> Batch:
+    """The frames `rows` of `data` as a batch."""
+    return batches.batch(data.take(rows, HORIZON), mirrored)
+
+
 def stage(name: str, batches: Batcher) -> Stage:
     """A stage around a fresh policy; always the same weights."""
     torch.manual_seed(0)
@@ -124,11 +130,12 @@ def stage(name: str, batches: Batcher) -> Stage:
 
 def gradient(rows: np.ndarray) -> torch.Tensor:
     """Flat gradient of the choice stage, which draws nothing, on `rows`; 0 where there is none."""
-    batches = batcher(frames())
+    data = frames()
+    batches = batcher(data)
     choice = stage("choice", batches)
-    batch = batches.batch(rows, np.zeros(len(rows), bool))
+    drawn = batch(batches, data, rows, np.zeros(len(rows), bool))
     parameters = choice.trainable()
-    choice.losses(batch, torch.Generator())["loss"].backward()
+    choice.losses(drawn, torch.Generator())["loss"].backward()
     average_gradients(parameters)
     return torch.cat(
         [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in parameters]
@@ -138,3 +145,10 @@ def gradient(rows: np.ndarray) -> torch.Tensor:
 def save_gradient(folder: Path, shares: list[list[int]]) -> None:
     """What one rank of a group does: its share of the rows, then the average of all."""
     np.save(folder / f"{rank()}.npy", gradient(np.array(shares[rank()])).numpy())
+
+
+def complain() -> None:
+    """A rank that gives up while the other waits for it."""
+    if rank() == 0:
+        raise TaktError("rank 0 is tired")
+    barrier()

@@ -10,11 +10,11 @@ from takt.simulation.nut_station import judge
 from takt.simulation.nut_station.judge import NutState, SideJudge
 
 DT = 1 / 30
-FEEDER = np.array([0.3, 0.37])
+FEEDER = np.array([0.3, 0.37, 0.03])
 PIN = np.array([0.42, 0.15, 0.035])
 
 ON_FEEDER = NutState(
-    position=np.array([*FEEDER, 0.03]),
+    position=FEEDER,
     yaw=0.0,
     height=-0.005,
     offset=0.25,
@@ -104,6 +104,19 @@ def test_back_on_the_feeder_is_not_dropped():
 def test_a_nut_pushed_off_its_feeder_is_dropped():
     beside = replace(ON_FEEDER, position=np.array([0.3, 0.45, 0.0]), height=-0.035)
     assert watch((beside, 1.1)) == "dropped"
+
+
+def test_a_nut_that_fell_beside_its_feeder_is_dropped():
+    under = replace(ON_FEEDER, position=FEEDER - [0.04, 0, 0.025])
+    assert watch((under, 1.1)) == "dropped"
+
+
+def test_a_second_is_thirty_ticks():
+    side = SideJudge(DT, FEEDER)
+    for _ in range(round(judge.LOST_S / DT)):
+        assert side.outcome is None
+        side.update(replace(CARRIED, gripped=False))
+    assert side.outcome == "dropped"
 
 
 def test_the_first_outcome_stays():

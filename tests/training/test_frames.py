@@ -22,8 +22,8 @@ def test_a_chunk_repeats_the_last_action_past_the_end(frames):
     np.testing.assert_array_equal(chunk[0], [frames.actions[LAST_OF_FIRST - 1], end, end, end])
 
 
-def test_what_lies_past_the_end_does_not_count(batcher):
-    batch = batcher.batch(np.array([LAST_OF_FIRST, 12]), np.zeros(2, bool))
+def test_what_lies_past_the_end_does_not_count(frames, batcher):
+    batch = tiny.batch(batcher, frames, np.array([LAST_OF_FIRST, 12]), np.zeros(2, bool))
     mask = loss_mask(batcher.action_mask, batch.valid)
     assert mask[0, 1:].abs().sum() == 0
     used = sorted(tiny.BODY.slots)
@@ -45,8 +45,8 @@ def test_mapped_frames_are_the_saved_ones(frames, tmp_path):
     frames.save(tmp_path)
     mapped = Frames.map(tmp_path)
     flips = np.arange(24) % 2 == 0
-    ours = tiny.batcher(mapped).batch(EVERY, flips)
-    theirs = tiny.batcher(frames).batch(EVERY, flips)
+    ours = tiny.batch(tiny.batcher(mapped), mapped, EVERY, flips)
+    theirs = tiny.batch(tiny.batcher(frames), frames, EVERY, flips)
     assert torch.equal(ours.inputs.pixel_values, theirs.inputs.pixel_values)
     assert torch.equal(ours.actions, theirs.actions)
     np.testing.assert_array_equal(mapped.images, frames.images)
@@ -76,14 +76,14 @@ def same(a, b):
 
 def test_mirroring_twice_changes_nothing(frames, batcher):
     flips = np.ones(24, bool)
-    plain = batcher.batch(EVERY, ~flips)
-    assert same(tiny.batcher(mirrored(frames), fitted=frames).batch(EVERY, flips), plain)
-    assert not same(batcher.batch(EVERY, flips), plain)
+    plain = tiny.batch(batcher, frames, EVERY, ~flips)
+    assert same(tiny.batch(batcher, mirrored(frames), EVERY, flips), plain)
+    assert not same(tiny.batch(batcher, frames, EVERY, flips), plain)
 
 
 def test_mirroring_leaves_the_data_alone(frames, batcher):
     before = frames.images.copy(), frames.state.copy(), frames.points.copy()
-    batcher.batch(EVERY, np.ones(24, bool))
+    tiny.batch(batcher, frames, EVERY, np.ones(24, bool))
     for kept, now in zip(before, (frames.images, frames.state, frames.points), strict=True):
         np.testing.assert_array_equal(kept, now)
 
@@ -101,7 +101,30 @@ def test_no_episodes_is_an_error():
         stack_episodes([], tiny.BODY)
 
 
-def test_another_bodys_episode_is_an_error():
-    other = replace(tiny.BODY, cameras=(replace(tiny.BODY.cameras[0], name="roof"),))
-    with pytest.raises(TaktError, match="roof"):
-        stack_episodes([tiny.episode(0)], other)
+CAMERA = tiny.BODY.cameras[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "keys", "named"),
+    [
+        (replace(tiny.BODY, cameras=(replace(CAMERA, name="roof"),)), {}, "'roof'.*none"),
+        (replace(tiny.BODY, cameras=(replace(CAMERA, width=64),)), {}, r"\(32, 64\).*\(32, 32\)"),
+        (replace(tiny.BODY, rate_hz=30.0), {}, "rate.*30.*10"),
+        (tiny.BODY, {"plan_key": tiny.PLAN_KEY}, f"{tiny.PLAN_KEY}.*none"),
+    ],
+)
+def test_another_bodys_episode_is_an_error(other, keys, named):
+    with pytest.raises(TaktError, match=named):
+        stack_episodes([tiny.episode(0)], other, **keys)
+
+
+def test_plans_shorter_than_a_chunk_are_an_error(frames):
+    with pytest.raises(TaktError, match="at least 4 actions"):
+        tiny.batcher(replace(frames, plans=np.ones((24, 3, 4), np.float32)), fitted=frames)
+
+
+def test_every_dataset_has_the_same_share_of_a_batch(frames):
+    few = stack_episodes([tiny.episode(2, ticks=3)], tiny.BODY, tiny.POINTS_KEY)
+    high, low = (replace(f, points=f.points * 0 + y) for f, y in ((few, 0.5), (frames, -0.5)))
+    drawn = tiny.batcher(high, low, fitted=frames).draw(8, torch.Generator().manual_seed(0))
+    assert sorted(drawn.points[:, 0, 1].tolist()) == [-0.5] * 4 + [0.5] * 4

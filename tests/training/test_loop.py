@@ -59,10 +59,10 @@ def test_a_frozen_vlm_stays_as_it_was(batcher, tmp_path):
     assert not any(name.startswith("policy.vlm.") for name in changed)
 
 
-def test_training_lowers_the_loss(batcher, tmp_path):
+def test_training_lowers_the_loss(frames, batcher, tmp_path):
     stage = tiny.stage("choice", batcher)
     loop = replace(tiny.LOOP, steps=30, lr=3e-3, save_every_s=60.0)
-    batch = batcher.batch(np.arange(24), np.zeros(24, bool))
+    batch = tiny.batch(batcher, frames, np.arange(24), np.zeros(24, bool))
     before = stage.losses(batch, torch.Generator())["loss"].item()
     train_stage(stage, batcher, loop, tmp_path / "state.pt", lambda report: None)
     assert stage.losses(batch, torch.Generator())["loss"].item() < 0.9 * before
@@ -115,6 +115,14 @@ def test_a_state_survives_the_disk(tmp_path):
     assert state.step == 3
     assert torch.equal(state.stage["w"], torch.ones(2))
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
+
+
+def test_the_state_of_another_model_names_itself(batcher, tmp_path):
+    stage = tiny.stage("post", batcher)
+    path = tmp_path / "post.pt"
+    train_stage(tiny.stage("choice", batcher), batcher, tiny.LOOP, path, lambda report: None)
+    with pytest.raises(TaktError, match=r"(?s)post\.pt.*another model.*delete"):
+        train_stage(stage, batcher, tiny.LOOP, path, lambda report: None)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 300])

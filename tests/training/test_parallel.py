@@ -1,9 +1,11 @@
 """Two ranks see what one process would see."""
 
 import numpy as np
+import pytest
 import tiny
 
 from takt.training.parallel import launch, rank, world_size
+from takt.types import TaktError
 
 
 def test_two_ranks_average_to_the_gradient_of_the_joint_batch(tmp_path):
@@ -18,3 +20,8 @@ def test_two_ranks_average_to_the_gradient_of_the_joint_batch(tmp_path):
 
 def test_without_a_group_there_is_one_rank():
     assert (rank(), world_size()) == (0, 1)
+
+
+def test_a_ranks_error_is_the_launchers():
+    with pytest.raises(TaktError, match="^rank 0 is tired$"):
+        launch(tiny.complain, 2)

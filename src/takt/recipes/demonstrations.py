@@ -12,6 +12,7 @@ from pathlib import Path
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
 from takt.embodiments.nut_station.spec import SPEC
+from takt.processes import die_with_parent
 from takt.seeds import require_split
 from takt.simulation.nut_station.annotation import NUM_POINTS, POINTS_KEY
 from takt.simulation.nut_station.demonstration import (
@@ -23,7 +24,7 @@ from takt.simulation.nut_station.demonstration import (
 from takt.simulation.nut_station.station import NutStation
 from takt.types import Episode
 
-_station: NutStation | None = None  # one per worker process: compiling the scene takes a second
+_station: NutStation | None = None  # one per worker process: it holds an OpenGL context
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def attempts(
 
 
 def _start_worker() -> None:
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent owns Ctrl-C
     os.environ["OMP_NUM_THREADS"] = "1"
 

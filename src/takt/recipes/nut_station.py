@@ -1,7 +1,7 @@
 """The nut station's policy: XR-0 nano from demonstrations, trained to act while it thinks."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from takt.training.pipeline import TrainingConfig
 
 EPISODES = 430
-ROUNDS = 2
+ROUNDS = 3
 CORRECTIONS = 100  # a round
 CORRECTIONS_SEED = 50_000
 
@@ -69,45 +69,50 @@ def run(
     """
     from takt.recipes.corrections import correct
     from takt.recipes.demonstrations import record
+    from takt.recipes.run_folder import claim
     from takt.training.parallel import launch
 
     def show(done: int, seed: int) -> None:
         if done % 10 == 0:
             log(f"  {done} episodes (seed {seed})")
 
-    data = [out / "data"]
+    claim(out, {"episodes": episodes, "corrections": corrections, "training": asdict(config)})
+    data, cache = [out / "data"], out / "frames"
     log(f"demonstrations: {episodes} in {data[0]}")
     record(data[0], episodes, 0, ranks, show)
     policy = out / "first" / "policy"
     if not (policy / "model.safetensors").exists():
-        launch(_train, ranks, config, data[0], out / "first")
+        launch(_train, ranks, config, data[0], cache, out / "first")
     for number in range(1, ROUNDS + 1):
         folder = out / f"round-{number}"
         data.append(folder / "corrections")
         log(f"round {number}: {corrections} corrections in {data[-1]}")
         attempt = partial(correct, checkpoint=policy)
-        record(data[-1], corrections, CORRECTIONS_SEED + 1000 * number, ranks, show, attempt)
+        seed = CORRECTIONS_SEED + corrections * (number - 1)  # each attempt is kept
+        record(data[-1], corrections, seed, ranks, show, attempt)
         if not (folder / "policy" / "model.safetensors").exists():
-            launch(_refine, ranks, config, tuple(data), policy, folder)
+            launch(_refine, ranks, config, tuple(data), cache, policy, folder)
         policy = folder / "policy"
     return policy
 
 
-def _train(config: "TrainingConfig", data: Path, out: Path) -> None:
+def _train(config: "TrainingConfig", data: Path, cache: Path, out: Path) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import train
     from takt.training.progress import Progress
 
     with Progress() as progress:
-        train(config, SPEC, data, out, progress.report)
+        train(config, SPEC, data, cache, out, progress.report)
 
 
-def _refine(config: "TrainingConfig", data: tuple[Path, ...], start: Path, out: Path) -> None:
+def _refine(
+    config: "TrainingConfig", data: tuple[Path, ...], cache: Path, start: Path, out: Path
+) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import refine
     from takt.training.progress import Progress
 
     with Progress() as progress:
-        refine(config, SPEC, data, start, out, progress.report)
+        refine(config, SPEC, data, cache, start, out, progress.report)

@@ -39,8 +39,10 @@ def load_state(path: Path) -> TrainingState:
     """Read what `save_state` wrote; tensors and plain containers only (`weights_only`)."""
     try:
         content = torch.load(path, weights_only=True)
+        return TrainingState(
+            content["step"], content["stage"], content["optimiser"], content["ema"]
+        )
     except Exception as error:
         raise TaktError(
             f"{path} is not a readable training state ({error}); delete it to start the stage anew"
         ) from error
-    return TrainingState(content["step"], content["stage"], content["optimiser"], content["ema"])

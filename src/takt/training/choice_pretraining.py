@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from takt.policies.common.flow import loss_mask
 from takt.policies.xr0.choice import ChoiceConfig, ChoiceHeads, choice_losses, point_loss
 from takt.policies.xr0.model import XR0
-from takt.training.frames import Batch
+from takt.training.batches import Batch
 from takt.training.stage import Stage
 
 SCORE_WEIGHT = 0.5

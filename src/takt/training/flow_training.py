@@ -15,7 +15,7 @@ from takt.policies.common.flow import (
     loss_mask,
 )
 from takt.policies.xr0.model import XR0
-from takt.training.frames import Batch
+from takt.training.batches import Batch
 from takt.training.stage import Stage
 
 

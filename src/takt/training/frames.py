@@ -1,6 +1,6 @@
-"""A dataset's frames in memory, and the batches that every stage draws from them.
+"""A dataset's frames in memory.
 
-Axes: N frame, V view, B batch, T chunk step, A body axis, D policy column, P named point.
+Axes: N frame, V view, B batch, T chunk step, A body axis, L planned step, P named point.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,13 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from takt.policies.xr0.cache import PromptInputs
-from takt.policies.xr0.processor import XR0Processor
-from takt.transforms.actions import ActionTransform
-from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, Episode, TaktError
 
 
@@ -61,6 +55,17 @@ class Frames:
         paths = {field.name: folder / f"{field.name}.npy" for field in fields(cls)}
         return cls(**{name: np.load(path, mmap_mode="r") for name, path in paths.items()})
 
+    def take(self, rows: np.ndarray, horizon: int) -> "Samples":
+        """The frames `rows` (B,) in memory, each with its chunk."""
+        actions, valid = self.chunk(rows, horizon)
+        return Samples(
+            images=self.images[rows],
+            state=self.state[rows],
+            actions=actions,
+            valid=valid,
+            points=self.points[rows],
+        )
+
     def chunk(self, rows: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         """(B, T, A) actions from `rows` on and (B, T) validity; tails repeat the last action."""
         if self.plans.shape[1]:
@@ -70,110 +75,89 @@ class Frames:
         return self.actions[np.minimum(steps, self.last[rows][:, None])], valid
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Frames with their chunks, as stored: images (B, V, height, width, 3), state (B, A),
+    actions (B, T, A), valid (B, T), points (B, P, 2).
+    """
+
+    images: np.ndarray
+    state: np.ndarray
+    actions: np.ndarray
+    valid: np.ndarray
+    points: np.ndarray
+
+    @classmethod
+    def join(cls, parts: "Sequence[Samples]") -> "Samples":
+        """All parts in one, in order."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+
 def stack_episodes(
     episodes: Iterable[Episode],
     spec: EmbodimentSpec,
     points_key: str | None = None,
     plan_key: str | None = None,
 ) -> Frames:
-    """Collect episodes of one body; raises if a camera or the body differs from `spec`.
+    """Collect episodes of one body.
 
     `points_key` and `plan_key` name the extra columns that hold image points and plans.
+
+    Raises:
+        TaktError: no episode, or one whose cameras, image sizes, axes, rate or columns are not
+            the body's.
     """
-    images, states, actions, points, plans, lengths = [], [], [], [], [], []
+    parts: list[tuple[np.ndarray, ...]] = []
     for episode in episodes:
-        missing = {camera.name for camera in spec.cameras} - set(episode.images)
-        if missing or episode.actions.shape[1] != len(spec.slots):
-            raise TaktError(
-                f"episode of {episode.embodiment!r}: expected cameras and axes of {spec.name!r}, "
-                f"missing cameras {sorted(missing)}, {episode.actions.shape[1]} axes"
-            )
-        images.append(np.stack([episode.images[camera.name] for camera in spec.cameras], axis=1))
-        states.append(episode.state)
-        actions.append(episode.actions)
+        keys = [key for key in (points_key, plan_key) if key]
+        _require_body(episode, spec, keys)
         ticks = len(episode.stamps)
-        named = episode.extras[points_key] if points_key else np.zeros((ticks, 0), np.float32)
-        points.append(named.reshape(ticks, -1, 2))
-        planned = episode.extras[plan_key] if plan_key else np.zeros((ticks, 0), np.float32)
-        plans.append(planned.reshape(ticks, -1, len(spec.slots)))
-        lengths.append(ticks)
-    if not lengths:
+        none = np.zeros((ticks, 0), np.float32)
+        points = episode.extras[points_key] if points_key else none
+        plans = episode.extras[plan_key] if plan_key else none
+        parts.append(
+            (
+                np.stack([episode.images[camera.name] for camera in spec.cameras], axis=1),
+                episode.state,
+                episode.actions,
+                points.reshape(ticks, -1, 2),
+                plans.reshape(ticks, -1, len(spec.slots)),
+            )
+        )
+    if not parts:
         raise TaktError("expected at least one episode to train on, got none; record some first")
-    ends = np.cumsum(lengths) - 1
+    lengths = [len(part[0]) for part in parts]
+    images, state, actions, points, plans = (np.concatenate(c) for c in zip(*parts, strict=True))
     return Frames(
-        images=np.concatenate(images),
-        state=np.concatenate(states),
-        actions=np.concatenate(actions),
-        points=np.concatenate(points),
-        plans=np.concatenate(plans),
-        last=np.repeat(ends, lengths),
+        images=images,
+        state=state,
+        actions=actions,
+        points=points,
+        plans=plans,
+        last=np.repeat(np.cumsum(lengths) - 1, lengths),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What a stage's loss sees.
-
-    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2).
-    """
-
-    inputs: PromptInputs
-    state: Tensor
-    actions: Tensor
-    valid: Tensor
-    points: Tensor
-
-
-class Batcher:
-    """Draws batches; each depends on its generator only, so a resumed run sees the same ones."""
-
-    def __init__(
-        self,
-        frames: Frames,
-        spec: EmbodimentSpec,
-        processor: XR0Processor,
-        actions: ActionTransform,
-        states: StateTransform,
-        point_mirror: Sequence[int] = (),
-    ) -> None:
-        """`point_mirror[i]` is the point whose mirror image is point i."""
-        self.frames = frames
-        self._rows = frames.usable()
-        self.action_mask = torch.from_numpy(actions.normalise.mask)[None]
-        self._spec = spec
-        self._processor = processor
-        self._actions = actions
-        self._states = states
-        self._point_mirror = list(point_mirror)
-
-    def draw(self, size: int, generator: torch.Generator) -> Batch:
-        """`size` frames at random; half of them mirrored if the body has a mirror symmetry."""
-        draws = torch.randint(len(self._rows), (size,), generator=generator).numpy()
-        rows = self._rows[draws]
-        flips = torch.rand(size, generator=generator).numpy() < 0.5
-        return self.batch(rows, flips & (self._spec.mirror is not None))
-
-    def batch(self, rows: np.ndarray, mirrored: np.ndarray) -> Batch:
-        """The given frames; `mirrored` (B,) boolean."""
-        images, state = self.frames.images[rows], self.frames.state[rows]
-        actions, valid = self.frames.chunk(rows, self._actions.normalise.horizon)
-        points = self.frames.points[rows]
-        if mirrored.any() and self._spec.mirror is not None:
-            axes, signs = (
-                list(self._spec.mirror.axes),
-                np.array(self._spec.mirror.signs, np.float32),
-            )
-            views = images[mirrored][:, list(self._spec.mirror.cameras), :, ::-1]
-            images[mirrored] = views
-            state[mirrored] = state[mirrored][:, axes] * signs
-            actions[mirrored] = actions[mirrored][:, :, axes] * signs
-            points[mirrored] = points[mirrored][:, self._point_mirror] * [-1, 1]
-        prompts = [self._spec.instruction] * len(rows)
-        views = [np.ascontiguousarray(images[:, v]) for v in range(images.shape[1])]
-        return Batch(
-            inputs=self._processor(views, prompts),
-            state=torch.from_numpy(self._states.forward(state))[:, None],
-            actions=torch.from_numpy(self._actions.forward(actions, state)),
-            valid=torch.from_numpy(valid),
-            points=torch.from_numpy(points),
+def _require_body(episode: Episode, spec: EmbodimentSpec, keys: Sequence[str]) -> None:
+    """Raise with every difference between the episode and what the body's policy expects."""
+    wrong = [
+        f"{what} {expected}, got {got}"
+        for what, expected, got in (
+            ("axes", len(spec.slots), episode.actions.shape[1]),
+            ("rate (Hz)", spec.rate_hz, episode.rate_hz),
+        )
+        if expected != got
+    ]
+    for camera in spec.cameras:
+        expected = (camera.height, camera.width)
+        images = episode.images.get(camera.name)
+        got = images.shape[1:3] if images is not None else "none"
+        if got != expected:
+            wrong.append(f"camera {camera.name!r} {expected}, got {got}")
+    wrong += [f"column {key!r}, got none" for key in keys if key not in episode.extras]
+    if wrong:
+        raise TaktError(
+            f"episode of {episode.embodiment!r} is not of {spec.name!r}: expected "
+            f"{'; '.join(wrong)}; record it with this body, or train with its own recipe"
         )

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from takt.training.batches import Batcher
 from takt.training.checkpoint import TrainingState, load_state, save_state
 from takt.training.ema import Ema
-from takt.training.frames import Batcher
 from takt.training.parallel import average_gradients, rank, world_size
 from takt.training.stage import Stage
+from takt.types import TaktError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class StepReport:
     samples_per_s: float
 
 
-class DivergedError(RuntimeError):
+class DivergedError(TaktError):
     """The loss is not finite."""
 
 
@@ -85,7 +86,7 @@ def train_stage(
         pace = (step - first) * config.batch_size / (time.monotonic() - began)
         if rank() != 0:
             continue
-        report(StepReport(step=step, steps=config.steps, losses=means, samples_per_s=pace))
+        report(StepReport(step=step, steps=config.steps, losses=dict(means), samples_per_s=pace))
         if time.monotonic() - saved > config.save_every_s or step == config.steps:
             save_state(
                 path, TrainingState(step, stage.state_dict(), optimiser.state_dict(), ema.shadow)
@@ -133,7 +134,12 @@ def _resume(path: Path, stage: Stage, optimiser: torch.optim.Optimizer, ema: Ema
     if not path.is_file():
         return 0
     state = load_state(path)
-    stage.load_state_dict(state.stage)
-    optimiser.load_state_dict(state.optimiser)
+    try:
+        stage.load_state_dict(state.stage)
+        optimiser.load_state_dict(state.optimiser)
+    except (RuntimeError, ValueError) as error:
+        raise TaktError(
+            f"{path} holds the state of another model ({error}); delete it to start the stage anew"
+        ) from error
     ema.shadow = state.ema
     return state.step

@@ -3,27 +3,40 @@
 Two ranks of one thread beat two threads for small models, and a busy neighbour slows them less.
 """
 
-import multiprocessing
-import multiprocessing.connection
 import os
 import socket
-import threading
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.multiprocessing.spawn import start_processes
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+
+from takt.processes import die_with_parent
+from takt.types import TaktError
 
 
 def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # noqa: ANN401
-    """Run `work(*arguments)` in `ranks` processes of one thread each, joined in a gloo group."""
+    """Run `work(*arguments)` in `ranks` processes of one thread each, joined in a gloo group.
+
+    A rank's TaktError is raised here with its message; any other error with its traceback.
+    """
     if ranks == 1:
         torch.set_num_threads(1)
         work(*arguments)
         return
-    start_processes(_run, (work, ranks, _free_port(), arguments), ranks, start_method="spawn")
+    messages, sender = get_context("spawn").Pipe(duplex=False)
+    try:
+        start_processes(
+            _run, (work, ranks, _free_port(), sender, arguments), ranks, start_method="spawn"
+        )
+    except ProcessRaisedException:
+        if messages.poll():
+            raise TaktError(messages.recv_bytes().decode()) from None
+        raise
 
 
 def rank() -> int:
@@ -59,24 +72,24 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 def _run(
-    index: int, work: Callable[..., None], ranks: int, port: int, arguments: tuple[Any, ...]
+    index: int,
+    work: Callable[..., None],
+    ranks: int,
+    port: int,
+    messages: Connection,
+    arguments: tuple[Any, ...],
 ) -> None:
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=index, world_size=ranks)
     try:
         work(*arguments)
+    except TaktError as error:
+        messages.send_bytes(str(error).encode())
+        raise
     finally:
         dist.destroy_process_group()
-
-
-def _die_with_parent() -> None:
-    """A killed launcher must not leave ranks behind."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _free_port() -> int:

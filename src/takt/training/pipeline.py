@@ -1,13 +1,11 @@
 """A recipe's stages in turn over one policy, each resumable; every phase ends in a checkpoint."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from takt.datasets.lerobot import LeRobotDataset
 from takt.policies.xr0.choice import ChoiceConfig
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.model import XR0
@@ -19,9 +17,11 @@ from takt.policies.xr0.weights import (
     load_checkpoint,
     save_checkpoint,
 )
+from takt.training.batches import Batcher
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.flow_training import FlowTraining
-from takt.training.frames import Batcher, Frames, stack_episodes
+from takt.training.frame_cache import load_frames
+from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import barrier, rank
 from takt.training.stage import Stage
@@ -31,6 +31,7 @@ from takt.transforms.states import StateTransform, fit_state_statistics
 from takt.types import EmbodimentSpec
 
 Report = Callable[[str, StepReport], None]
+WEIGHTS_DTYPE = torch.float16  # of checkpoints; a stage's own state keeps float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,47 +76,54 @@ class TrainingConfig:
 
 
 def train(
-    config: TrainingConfig, spec: EmbodimentSpec, data: Path, out: Path, report: Report
+    config: TrainingConfig,
+    spec: EmbodimentSpec,
+    data: Path,
+    cache: Path,
+    out: Path,
+    report: Report,
 ) -> None:
-    """Stages 1 to 3 from scratch on this rank; the first rank writes `out/policy`."""
-    if rank() == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
+    """Stages 1 to 3 from scratch on this rank; the first rank writes `out/policy`.
+
+    `cache` keeps decoded frames, shared by all phases of a run.
+    """
     torch.manual_seed(config.seed)
-    frames = _load([data], out / "frames", spec, config)
+    frames = load_frames([data], cache, spec, config.grounding.key, config.plan_key)
     checkpoint = Checkpoint(
         model=XR0(config.model),
         tokenizer=build_tokenizer(),
-        bodies={spec.name: fit(frames, spec, config)},
+        bodies={spec.name: fit(frames[0], spec, config)},
     )
     run_stages(("choice", "expert", "post"), checkpoint, frames, config, spec, out, report)
     if rank() == 0:
-        save_checkpoint(out / "policy", checkpoint)
+        save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
 
 
 def refine(
     config: TrainingConfig,
     spec: EmbodimentSpec,
     data: Sequence[Path],
+    cache: Path,
     start: Path,
     out: Path,
     report: Report,
 ) -> None:
-    """Train the checkpoint `start` further on all of `data`; the first rank writes `out/policy`.
+    """Train the checkpoint `start` further on all of `data`, each dataset equally often.
 
-    Its normalisation stays: new statistics would change what its weights mean.
+    The first rank writes `out/policy`. The normalisation stays: new statistics would change what
+    the weights mean.
     """
     checkpoint = load_checkpoint(start)
-    frames = _load(data, out / "frames", spec, config)
+    frames = load_frames(data, cache, spec, config.grounding.key, config.plan_key)
     run_stages(("refine",), checkpoint, frames, config, spec, out, report)
     if rank() == 0:
-        save_checkpoint(out / "policy", checkpoint)
+        save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
 
 
 def run_stages(
     names: Sequence[str],
     checkpoint: Checkpoint,
-    frames: Frames,
+    frames: Sequence[Frames],
     config: TrainingConfig,
     spec: EmbodimentSpec,
     out: Path,
@@ -172,17 +180,3 @@ def build_stage(
         freeze_vlm=name == "expert",
         max_prefix=config.max_prefix,
     )
-
-
-def _load(
-    data: Sequence[Path], folder: Path, spec: EmbodimentSpec, config: TrainingConfig
-) -> Frames:
-    """Decode the datasets once, on the first rank; all ranks map the result."""
-    complete = folder / "complete"
-    if rank() == 0 and not complete.exists():
-        datasets = [LeRobotDataset.open(path) for path in data]
-        episodes = (d.episode(index) for d in datasets for index in range(len(d)))
-        stack_episodes(episodes, spec, config.grounding.key, config.plan_key).save(folder)
-        complete.touch()
-    barrier()
-    return Frames.map(folder)

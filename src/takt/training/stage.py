@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from takt.training.frames import Batch
+from takt.training.batches import Batch
 
 
 class Stage(nn.Module):

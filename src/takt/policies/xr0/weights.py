@@ -73,18 +73,23 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write all four files; weights are stored as `dtype` (float16 halves the file)."""
+    """Write all four files; weights are stored as `dtype` (float16 halves the file).
+
+    The weights come last and whole: a directory that has them is complete.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     model = checkpoint.model
     weights = {
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in model.state_dict().items()
     }
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     checkpoint.tokenizer.save(str(directory / "tokenizer.json"))
     bodies = {name: _body_json(body) for name, body in checkpoint.bodies.items()}
     _write_json(directory / "config.json", to_json(model.config))
     _write_json(directory / "preprocessor_config.json", {"action_config": bodies})
+    draft = directory / "model.safetensors.tmp"
+    save_file(weights, draft, metadata={"format": "pt"})
+    draft.replace(directory / "model.safetensors")
 
 
 def load_checkpoint(directory: Path, contract: Contract | None = None) -> Checkpoint:

@@ -20,6 +20,7 @@ FORCE_LIMIT_N = 60.0
 FORCE_LIMIT_S = 0.1
 ON_PIN_M = 0.006
 FEEDER_RADIUS_M = 0.05
+FEEDER_DEPTH_M = 0.005  # a nut lower than this under the feeder's top has fallen off it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,10 @@ class NutState:
 class SideJudge:
     """Watches one side tick by tick until its outcome is certain."""
 
-    def __init__(self, dt: float, feeder_xy: np.ndarray) -> None:
+    def __init__(self, dt: float, feeder: np.ndarray) -> None:
+        """`dt` (s) is the control tick, `feeder` (3,) the centre of the feeder's top, world, m."""
         self._dt = dt
-        self._feeder_xy = feeder_xy
+        self._feeder = feeder
         self._held = {"released": 0.0, "jam": 0.0, "unseated": 0.0, "lost": 0.0, "force": 0.0}
         self.lifted = False
         self.outcome: Outcome | None = None
@@ -68,7 +70,8 @@ class SideJudge:
         """Account for one control tick."""
         if self.outcome is not None:
             return
-        on_feeder = np.hypot(*(nut.position[:2] - self._feeder_xy)) < FEEDER_RADIUS_M
+        place = nut.position - self._feeder
+        on_feeder = np.hypot(*place[:2]) < FEEDER_RADIUS_M and place[2] > -FEEDER_DEPTH_M
         self.lifted |= nut.gripped and nut.position[2] > 0.045
         loose = not nut.gripped
         if self._lasts("released", loose and nut.seated, RELEASED_S):
@@ -90,7 +93,7 @@ class SideJudge:
 
     def _lasts(self, name: str, holds: bool, seconds: float) -> bool:
         self._held[name] = self._held[name] + self._dt if holds else 0.0
-        return self._held[name] >= seconds
+        return self._held[name] > seconds - self._dt / 2  # ticks do not sum to seconds exactly
 
 
 def observe_nut(model: mujoco.MjModel, data: mujoco.MjData, side: str) -> NutState:

@@ -60,7 +60,7 @@ class NutStation:
         mujoco.mj_forward(self._model, self._data)
         self._ticks = 0
         self._judges = {
-            side: SideJudge(SPEC.dt, self._model.body(f"{side}_feeder").pos[:2].copy())
+            side: SideJudge(SPEC.dt, self._model.body(f"{side}_feeder").pos.copy())
             for side in SIDES
         }
         self._refresh()

@@ -1,0 +1,43 @@
+"""A run's folder belongs to one set of settings, so that resuming never mixes two."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from takt.types import TaktError
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+def claim(folder: Path, settings: Mapping[str, object]) -> None:
+    """Write `settings` to `folder/run.json`, or check that the run there has the same.
+
+    Raises:
+        TaktError: the folder holds a run with other settings; names the first ones that differ.
+    """
+    path = folder / "run.json"
+    text = json.dumps(settings, indent=1)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(text + "\n")
+        draft.rename(path)
+        return
+    there, ours = _leaves(json.loads(path.read_text())), _leaves(json.loads(text))
+    differ = [key for key in {**there, **ours} if there.get(key) != ours.get(key)]
+    if differ:
+        changes = [f"{key}: {there.get(key)}, now {ours.get(key)}" for key in differ[:3]]
+        raise TaktError(
+            f"{folder} holds a run with other settings ({'; '.join(changes)}); "
+            "continue it with its own, or choose another --out"
+        )
+
+
+def _leaves(tree: Json, name: str = "") -> dict[str, Json]:
+    if not isinstance(tree, dict):
+        return {name: tree}
+    return {
+        key: value
+        for part, branch in tree.items()
+        for key, value in _leaves(branch, f"{name}.{part}" if name else part).items()
+    }

@@ -1,0 +1,105 @@
+"""The batches that every stage draws from the frames of one or several datasets.
+
+Axes: B batch, T chunk step, D policy column, P named point.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.processor import XR0Processor
+from takt.training.frames import Frames, Samples
+from takt.transforms.actions import ActionTransform
+from takt.transforms.states import StateTransform
+from takt.types import EmbodimentSpec, TaktError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a stage's loss sees.
+
+    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2).
+    """
+
+    inputs: PromptInputs
+    state: Tensor
+    actions: Tensor
+    valid: Tensor
+    points: Tensor
+
+
+class Batcher:
+    """Draws batches; each depends on its generator only, so a resumed run sees the same ones."""
+
+    def __init__(
+        self,
+        sources: Sequence[Frames],
+        spec: EmbodimentSpec,
+        processor: XR0Processor,
+        actions: ActionTransform,
+        states: StateTransform,
+        point_mirror: Sequence[int] = (),
+    ) -> None:
+        """Every batch takes equally many frames of each source, whatever their sizes.
+
+        `point_mirror[i]` is the point whose mirror image is point i.
+        """
+        self._horizon = actions.normalise.horizon
+        self._sources = [(frames, frames.usable()) for frames in sources]
+        for frames, rows in self._sources:
+            planned = frames.plans.shape[1]
+            if not len(rows) or 0 < planned < self._horizon:
+                raise TaktError(
+                    f"expected frames with plans of at least {self._horizon} actions, got "
+                    f"{len(rows)} usable frames with plans of {planned}; record them anew"
+                )
+        self.action_mask = torch.from_numpy(actions.normalise.mask)[None]
+        self._spec = spec
+        self._processor = processor
+        self._actions = actions
+        self._states = states
+        self._point_mirror = list(point_mirror)
+
+    def draw(self, size: int, generator: torch.Generator) -> Batch:
+        """`size` frames at random; half of them mirrored if the body has a mirror symmetry."""
+        parts, count = [], len(self._sources)
+        for k, (frames, rows) in enumerate(self._sources):
+            share = size // count + (k < size % count)
+            draws = torch.randint(len(rows), (share,), generator=generator).numpy()
+            parts.append(frames.take(rows[draws], self._horizon))
+        flips = torch.rand(size, generator=generator).numpy() < 0.5
+        return self.batch(Samples.join(parts), flips & (self._spec.mirror is not None))
+
+    def batch(self, samples: Samples, mirrored: np.ndarray) -> Batch:
+        """The given frames; `mirrored` (B,) boolean."""
+        if self._spec.mirror is not None and mirrored.any():
+            samples = self._mirror(samples, mirrored)
+        prompts = [self._spec.instruction] * len(samples.state)
+        views = [np.ascontiguousarray(view) for view in samples.images.swapaxes(0, 1)]
+        chunk = self._actions.forward(samples.actions, samples.state)
+        return Batch(
+            inputs=self._processor(views, prompts),
+            state=torch.from_numpy(self._states.forward(samples.state))[:, None],
+            actions=torch.from_numpy(chunk),
+            valid=torch.from_numpy(samples.valid),
+            points=torch.from_numpy(samples.points),
+        )
+
+    def _mirror(self, samples: Samples, mirrored: np.ndarray) -> Samples:
+        mirror = self._spec.mirror
+        assert mirror is not None
+        axes, signs = list(mirror.axes), np.array(mirror.signs, np.float32)
+        images, state, actions, points = (
+            x.copy() for x in (samples.images, samples.state, samples.actions, samples.points)
+        )
+        images[mirrored] = images[mirrored][:, list(mirror.cameras), :, ::-1]
+        state[mirrored] = state[mirrored][:, axes] * signs
+        actions[mirrored] = actions[mirrored][:, :, axes] * signs
+        points[mirrored] = points[mirrored][:, self._point_mirror] * [-1, 1]
+        return Samples(
+            images=images, state=state, actions=actions, valid=samples.valid, points=points
+        )
