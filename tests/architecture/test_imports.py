@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-BODY = {"types", "extras", "seeds", "transforms", "embodiments"}
+BODY = {"types", "extras", "seeds", "processes", "transforms", "embodiments"}
 INNER = {"datasets", "policies", "simulation"}
 OUTER = {"runtime", "training", "benchmarks"}
 
@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "extras": {"types"},
     "seeds": {"types"},
+    "processes": set(),
     "transforms": {"types", "extras"},
     "embodiments": {"types", "extras", "transforms"},
     "datasets": BODY,

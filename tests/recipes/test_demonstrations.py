@@ -1,9 +1,11 @@
 """Recording: one dataset whatever the interruptions, from training seeds only."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +72,20 @@ def test_what_is_complete_is_left_alone(whole):
     }
 
 
-def test_a_killed_recording_goes_on_to_the_same_dataset(whole, tmp_path):
+def alive(session):
+    """Processes of a session that run."""
+    stats = [stat_of(path) for path in Path("/proc").glob("[0-9]*/stat")]
+    return [stat for stat in stats if stat and int(stat[3]) == session and stat[0] != "Z"]
+
+
+def stat_of(path):
+    try:
+        return path.read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def test_a_killed_recording_leaves_no_worker_and_goes_on_to_the_same_dataset(whole, tmp_path):
     root, script = tmp_path / "data", tmp_path / "child.py"
     script.write_text(CHILD)
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -84,9 +99,16 @@ def test_a_killed_recording_goes_on_to_the_same_dataset(whole, tmp_path):
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == "1 0\n"
-    finally:
-        os.killpg(child.pid, signal.SIGKILL)
+        assert len(alive(child.pid)) >= 2
+        child.kill()
         child.wait()
+        deadline = time.monotonic() + 20
+        while alive(child.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert alive(child.pid) == []
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
     done = len(LeRobotDataset.open(root))
     assert 1 <= done < 50
     grow(root, max(3, done))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from takt.runtime.synchroniser import NoSampleError, align
+from takt.transforms.alignment import NoSampleError, align
 
 FRAMES = {"ego": np.array([0.0, 0.033, 0.067])}
 STAMPS = np.array([0.0, 0.02, 0.04, 0.06])
