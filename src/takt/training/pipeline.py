@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
-from takt.policies.xr0.choice import ChoiceConfig
-from takt.policies.xr0.config import XR0Config
-from takt.policies.xr0.model import XR0
-from takt.policies.xr0.processor import XR0Processor
-from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.policies.xr0.weights import (
+from takt.policies.xr0.checkpoint import (
     BodyStatistics,
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
+from takt.policies.xr0.choice import ChoiceConfig
+from takt.policies.xr0.config import XR0Config
+from takt.policies.xr0.model import XR0
+from takt.policies.xr0.processor import XR0Processor
+from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batcher
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.flow_training import FlowTraining

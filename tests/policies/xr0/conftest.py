@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from takt.embodiments import embodiment_spec
+from takt.policies.xr0.checkpoint import BodyStatistics, Checkpoint
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.policies.xr0.weights import BodyStatistics, Checkpoint
 from takt.transforms.actions import fit_action_statistics
 from takt.types import ActionChunk, Observation
 

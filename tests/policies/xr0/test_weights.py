@@ -4,11 +4,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
 from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN, Contract
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano, xr0_4_7b
 from takt.policies.xr0.released_config import from_json, to_json
-from takt.policies.xr0.weights import CheckpointError, load_checkpoint, save_checkpoint
+from takt.policies.xr0.weights import CheckpointError
 from takt.types import TaktError
 
 

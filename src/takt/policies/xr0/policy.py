@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from takt.embodiments import embodiment_spec
+from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint
 from takt.policies.xr0.processor import XR0Processor
-from takt.policies.xr0.weights import Checkpoint, load_checkpoint
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform
@@ -33,7 +33,7 @@ class XR0Policy:
         self.max_prefix = min(config.contract.max_prefix, self.chunk_horizon)
         self._model = checkpoint.model.eval()
         self._actions = ActionTransform.of(embodiment, statistics.action)
-        slots = Slots(embodiment.slots, config.state_dim)
+        slots = Slots(embodiment.state_slots, config.state_dim)
         self._states = StateTransform(slots, statistics.state)
         views = [camera.view for camera in embodiment.cameras]
         self._processor = XR0Processor(config, checkpoint.tokenizer, views)
@@ -114,7 +114,7 @@ class XR0Policy:
                 raise ObservationError(
                     f"camera {name!r}: expected ({camera.height}, {camera.width}, 3), got {shape}"
                 )
-        axes = self.embodiment.action_space.names
+        axes = self.embodiment.state_names
         if observation.state.shape != (len(axes),):
             raise ObservationError(
                 f"expected a state of {len(axes)} axes, got {observation.state.shape}"

@@ -1,130 +1,131 @@
-"""A checkpoint directory: config, weights, tokenizer and the bodies it knows.
+"""Weights on disk: released safetensors, whole or sharded, and the trainer's DeepSpeed file.
 
-Files: `config.json`, `model.safetensors`, `tokenizer.json`, `preprocessor_config.json` with
-`action_config[body] = {mean, std, ...}` as released. Nothing is unpickled.
+Files are mapped into memory and only tensors are read; nothing is unpickled. Axes do not matter
+here: a tensor keeps its key, shape, dtype and bits.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
+from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLTextRotaryEmbedding,
     Qwen3VLVisionRotaryEmbedding,
 )
 
-from takt.policies.xr0.config import Contract, XR0Config
+from takt.policies.xr0.config import XR0Config
+from takt.policies.xr0.memory import require_memory
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.released_config import from_json, to_json
-from takt.transforms.normalise import Normalise
 from takt.types import TaktError
+
+WHOLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+TRAINER = "mp_rank_00_model_states.pt"
+SHARD_BYTES = 5_000_000_000  # two shards at the released size, as released
+
+_TRAINER_PREFIX = "model."
+_HEAD, _TABLE = "vlm.lm_head.weight", "vlm.model.language_model.embed_tokens.weight"
 
 
 class CheckpointError(TaktError):
     """A checkpoint that does not fit: names every offending file, key or body."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BodyStatistics:
-    """What a checkpoint knows about one body.
+def load_weights(
+    config: XR0Config,
+    path: Path,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: torch.device | str = "cpu",
+) -> XR0:
+    """A model of `config` in evaluation mode with the weights found at `path`.
 
-    Attributes:
-        action: Rows are the chunk's T steps, columns the policy's.
-        state: One row; None where the policy takes the raw state.
-        execute_horizon: T_e, steps of a chunk to execute before the next is asked for.
-    """
-
-    action: Normalise
-    state: Normalise | None
-    execute_horizon: int
-
-    def __post_init__(self) -> None:
-        """T_e lies inside the chunk."""
-        if not 0 < self.execute_horizon <= self.action.horizon:
-            raise CheckpointError(
-                f"execute_horizon must be in 1..{self.action.horizon}, got {self.execute_horizon}"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """An opened checkpoint; `bodies` by embodiment name."""
-
-    model: XR0
-    tokenizer: Tokenizer
-    bodies: dict[str, BodyStatistics]
-
-    def body(self, name: str) -> BodyStatistics:
-        """Statistics of a body; an unknown name lists the known ones."""
-        if name not in self.bodies:
-            raise CheckpointError(
-                f"checkpoint was not trained for {name!r}; it knows: "
-                f"{', '.join(sorted(self.bodies)) or 'no body at all'}"
-            )
-        return self.bodies[name]
-
-
-def save_checkpoint(
-    directory: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32
-) -> None:
-    """Write all four files; weights are stored as `dtype` (float16 halves the file).
-
-    The weights come last and whole: a directory that has them is complete.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    model = checkpoint.model
-    weights = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    checkpoint.tokenizer.save(str(directory / "tokenizer.json"))
-    bodies = {name: _body_json(body) for name, body in checkpoint.bodies.items()}
-    _write_json(directory / "config.json", to_json(model.config))
-    _write_json(directory / "preprocessor_config.json", {"action_config": bodies})
-    draft = directory / "model.safetensors.tmp"
-    save_file(weights, draft, metadata={"format": "pt"})
-    draft.replace(directory / "model.safetensors")
-
-
-def load_checkpoint(directory: Path, contract: Contract | None = None) -> Checkpoint:
-    """Open a directory in evaluation mode and float32.
+    Nothing is allocated for the model but its weights. On the CPU, weights that are stored in the
+    wanted dtype stay in the mapped file: memory fills as they are used, and writing to them copies.
 
     Args:
-        directory: Written by `save_checkpoint`, or of the same layout.
-        contract: Needed only if `config.json` does not name one.
+        config: Sizes and contract.
+        path: As for `read_weights`.
+        dtype: Of the loaded weights; None keeps what is stored.
+        device: Where they go.
 
     Raises:
-        CheckpointError: A file is missing or broken, or keys or shapes disagree with the config.
+        CheckpointError: The file is missing or broken, or keys or shapes disagree with the config.
+        NotEnoughMemoryError: The weights do not fit on the device.
     """
-    config = from_json(_read_json(directory / "config.json"), contract)
-    model = load_weights(config, directory / "model.safetensors")
-    entries = _read_json(directory / "preprocessor_config.json").get("action_config", {})
-    bodies = {name: _body(entry, config) for name, entry in entries.items()}
-    tokenizer = Tokenizer.from_file(str(_existing(directory / "tokenizer.json")))
-    return Checkpoint(model=model, tokenizer=tokenizer, bodies=bodies)
-
-
-def load_weights(config: XR0Config, path: Path) -> XR0:
-    """A model of `config` with the weights of one safetensors file, cast to float32."""
-    try:
-        weights = load_file(_existing(path))
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file: {error}") from error
+    weights, device = read_weights(path), torch.device(device)
     with torch.device("meta"):
         model = XR0(config)
     check_keys(model, weights)
-    model.load_state_dict({name: x.float() for name, x in weights.items()}, assign=True)
+    require_memory(weights, dtype, device)
+    state = {name: x.to(device, dtype or x.dtype) for name, x in weights.items()}
+    model.load_state_dict(state, assign=True)
     _make_buffers(model)
-    return model.eval()
+    return model.to(device).eval()
 
 
-def check_keys(model: XR0, weights: dict[str, torch.Tensor]) -> None:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by released key, still in the mapped file: bytes are read when they are used.
+
+    Args:
+        path: A safetensors file, a shard index, the trainer's `mp_rank_00_model_states.pt`, or any
+            folder above one of them.
+
+    Raises:
+        CheckpointError: A file is missing or broken, or holds more than tensors.
+    """
+    file = _find(path)
+    if file.name.endswith(".json"):
+        weights = _read_shards(file)
+    elif file.suffix == ".safetensors":
+        weights = _read_safetensors(file)
+    else:
+        weights = _read_trainer(file)
+    head, table = weights.pop(_HEAD, None), weights.get(_TABLE)
+    if head is not None and table is not None and not _same(head, table):
+        raise CheckpointError(
+            f"{file}: expected {_HEAD} to be absent or equal to {_TABLE}, which it is tied to; "
+            "got other values: these weights belong to another architecture"
+        )
+    return weights
+
+
+def write_weights(
+    directory: Path,
+    tensors: Iterable[tuple[str, Tensor]],
+    dtype: torch.dtype | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write the released layout: one file, or shards and their index if it would be too large.
+
+    One shard is held in memory at a time, so `tensors` may be a generator of a model that does not
+    fit. Older weights in the directory go; the file that makes them whole appears last, by rename.
+
+    Args:
+        directory: Must exist.
+        tensors: Released key and values.
+        dtype: Of the stored tensors; None keeps their own.
+        shard_bytes: Largest file, unless one tensor is larger.
+    """
+    shards: list[list[str]] = []
+    total, pending, size = 0, {}, 0
+    for name, tensor in tensors:
+        tensor = tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
+        if pending and size + tensor.nbytes > shard_bytes:
+            shards.append(_write_draft(directory, len(shards), pending))
+            pending, size = {}, 0
+        pending[name] = tensor
+        size, total = size + tensor.nbytes, total + tensor.nbytes
+    shards.append(_write_draft(directory, len(shards), pending))
+    _publish(directory, shards, total)
+
+
+def check_keys(model: XR0, weights: Mapping[str, Tensor]) -> None:
     """Raise a `CheckpointError` that lists every missing, extra or mis-shaped key."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -150,50 +151,96 @@ def _make_buffers(model: XR0) -> None:
     visual.rotary_pos_emb = Qwen3VLVisionRotaryEmbedding(visual.config)
 
 
-def _body_json(body: BodyStatistics) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "mean": body.action.mean.tolist(),
-        "std": body.action.std.tolist(),
-        "execute_horizon": body.execute_horizon,
-    }
-    if body.state is not None:
-        entry["state_mean"] = body.state.mean[0].tolist()
-        entry["state_std"] = body.state.std[0].tolist()
-    return entry
-
-
-def _body(entry: dict[str, Any], config: XR0Config) -> BodyStatistics:
-    mean, std = (np.array(entry[name], np.float32) for name in ("mean", "std"))
-    if mean.shape != std.shape or mean.ndim != 2 or mean.shape[1] != config.action_dim:
+def _find(path: Path) -> Path:
+    """The one file at or under `path` that holds or indexes weights."""
+    if path.is_file():
+        return path
+    for file in (path / WHOLE, path / INDEX):
+        if file.is_file():
+            return file
+    found = sorted(path.rglob(TRAINER))
+    if len(found) > 1:
+        listed = "\n  ".join(str(file) for file in found)
+        raise CheckpointError(f"expected one checkpoint under {path}, name one of:\n  {listed}")
+    if not found:
         raise CheckpointError(
-            f"action statistics: expected two (steps, {config.action_dim}) arrays, "
-            f"got {mean.shape} and {std.shape}"
+            f"checkpoint file not found: expected {WHOLE}, {INDEX} or {TRAINER} at {path}"
         )
-    state = None
-    if "state_mean" in entry:
-        state_mean, state_std = (
-            np.array([entry[name]], np.float32) for name in ("state_mean", "state_std")
-        )
-        state = Normalise(state_mean, state_std, config.contract.decode_eps)
-    return BodyStatistics(
-        action=Normalise(mean, std, config.contract.decode_eps),
-        state=state,
-        execute_horizon=entry.get("execute_horizon", len(mean)),
-    )
+    return found[0]
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint file not found: {path}")
-    return path
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_shards(index: Path) -> dict[str, Tensor]:
     try:
-        return json.loads(_existing(path).read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+        shards: dict[str, str] = json.loads(index.read_text())["weight_map"]
+        files = [index.parent / Path(name).name for name in sorted(set(shards.values()))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not an index of shards: {error!r}") from error
+    absent = [file.name for file in files if not file.is_file()]
+    if absent:
+        raise CheckpointError(f"{index} names shards that are not there: {', '.join(absent)}")
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        weights |= _read_safetensors(file)
+    return weights
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=1) + "\n")
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error
+
+
+def _read_trainer(file: Path) -> dict[str, Tensor]:
+    """`{"module": {"model.<key>": tensor}}`, whatever else the trainer stored beside it."""
+    try:
+        objects = get_unsafe_globals_in_checkpoint(str(file))
+        if not objects:
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        raise CheckpointError(f"{file} is not a complete torch file: {error}") from error
+    if objects:
+        raise CheckpointError(
+            f"{file}: expected tensors and plain containers, got {', '.join(objects)}, which may "
+            "run code and is not loaded; where it was written, keep the weights alone: "
+            'torch.save({"module": checkpoint["module"]}, path)'
+        )
+    module = content.get("module") if isinstance(content, dict) else None
+    if not isinstance(module, dict) or not all(isinstance(x, Tensor) for x in module.values()):
+        raise CheckpointError(f'{file}: expected {{"module": {{key: tensor}}}} as DeepSpeed writes')
+    return {name.removeprefix(_TRAINER_PREFIX): x.detach() for name, x in module.items()}
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return first.dtype == second.dtype and torch.equal(first, second)
+
+
+def _draft(directory: Path, number: int) -> Path:
+    return directory / f"model-{number:05d}.safetensors.tmp"
+
+
+def _write_draft(directory: Path, number: int, tensors: dict[str, Tensor]) -> list[str]:
+    save_file(tensors, _draft(directory, number), metadata={"format": "pt"})
+    return list(tensors)
+
+
+def _publish(directory: Path, shards: list[list[str]], total: int) -> None:
+    """Give the drafts their names; a directory with neither WHOLE nor INDEX has no weights."""
+    count = len(shards)
+    if count == 1:
+        names = [WHOLE]
+    else:
+        names = [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
+        (directory / WHOLE).unlink(missing_ok=True)
+        (directory / INDEX).unlink(missing_ok=True)
+    for number, name in enumerate(names):
+        _draft(directory, number).replace(directory / name)
+    if count > 1:
+        owner = {key: name for name, keys in zip(names, shards, strict=True) for key in keys}
+        draft = directory / f"{INDEX}.tmp"
+        draft.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": owner}))
+        draft.replace(directory / INDEX)
+        names.append(INDEX)
+    for older in (directory / INDEX, *directory.glob("model-*.safetensors*")):
+        if older.name not in names:
+            older.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Whether a model fits in the memory of its device, before anything is loaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from takt.policies.xr0.model import XR0
+from takt.policies.xr0.presets import nano, xr0_4_7b
+from takt.types import TaktError
+
+PRESETS = {"4.7b": xr0_4_7b, "nano": nano}
+_SMALLER = (torch.float32, torch.bfloat16)
+
+
+class NotEnoughMemoryError(TaktError):
+    """A model larger than the free memory: how much is needed, how much there is, what fits."""
+
+
+def require_memory(
+    weights: Mapping[str, Tensor], dtype: torch.dtype | None, device: torch.device
+) -> None:
+    """Raise unless `weights`, stored as `dtype` (None: as they are), fit on `device`.
+
+    Activations are not counted: a few hundred MB at the released size.
+
+    Raises:
+        NotEnoughMemoryError: They do not.
+    """
+    available = available_bytes(device)
+    count = sum(tensor.numel() for tensor in weights.values())
+    needed = sum(x.numel() * (dtype or x.dtype).itemsize for x in weights.values())
+    if available is None or needed <= available:
+        return
+    stored = "as stored" if dtype is None else _name(dtype)
+    raise NotEnoughMemoryError(
+        f"expected {needed / 1e9:.3g} GB of free memory for {count / 1e6:.4g} M parameters "
+        f"({stored}), got {available / 1e9:.3g} GB on {device}; {_advice(count, needed, available)}"
+    )
+
+
+def available_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
+    """Bytes that can still be taken on `device`; None where the system does not say.
+
+    On the CPU the smaller of what the system can free without swapping and what the process's
+    control groups leave. `root` is where /proc and /sys are found.
+    """
+    match device.type:
+        case "cuda":
+            reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            return torch.cuda.mem_get_info(device)[0] + reusable
+        case "cpu":
+            known = [_system_bytes(root), *_group_bytes(root)]
+            return min((free for free in known if free is not None), default=None)
+        case _:
+            return None
+
+
+def _advice(count: int, needed: int, available: int) -> str:
+    """Smaller dtypes of this model and smaller presets at its dtype that fit."""
+    fitting = [
+        f"dtype {_name(dtype)} ({count * dtype.itemsize / 1e9:.3g} GB)"
+        for dtype in _SMALLER
+        if count * dtype.itemsize <= min(available, needed - 1)
+    ]
+    for name, preset in PRESETS.items():
+        with torch.device("meta"):
+            parameters = sum(x.numel() for x in XR0(preset()).parameters())
+        size = parameters * needed // count
+        if size <= available and parameters < count:
+            fitting.append(f"preset {name} ({size / 1e9:.3g} GB)")
+    return f"what fits: {', '.join(fitting) or 'nothing; free some memory'}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _system_bytes(root: Path) -> int | None:
+    """`MemAvailable`: free memory and caches that the kernel can drop."""
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _group_bytes(root: Path) -> list[int]:
+    """What each limit above this process leaves, control groups of version 1 and 2."""
+    room: list[int] = []
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, limit, usage = "sys/fs/cgroup", "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            base = "sys/fs/cgroup/memory"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        group = Path(path.lstrip("/"))
+        for folder in (root / base / part for part in (group, *group.parents)):
+            numbers = [_number(folder / name) for name in (limit, usage)]
+            if numbers[0] is not None and numbers[1] is not None:
+                room.append(numbers[0] - numbers[1] + _file_cache_bytes(folder))
+    return room
+
+
+def _file_cache_bytes(folder: Path) -> int:
+    """Usage that the kernel takes back when memory runs short."""
+    fields = dict(line.split() for line in _lines(folder / "memory.stat"))
+    prefix = "total_" if "total_inactive_file" in fields else ""  # version 1: with its children
+    return sum(int(fields.get(f"{prefix}{name}_file", 0)) for name in ("inactive", "active"))
+
+
+def _number(path: Path) -> int | None:
+    """The file's number; None for a missing file or the word `max`."""
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].isdigit() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
