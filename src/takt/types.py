@@ -171,12 +171,21 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpace:
+    """Measured axes of a body that is commanded on others; `slots[k]` is axis k's policy column."""
+
+    names: tuple[str, ...]
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbodimentSpec:
     """Fixed facts of a body.
 
     `slots[k]` is the column of the policy's 32-wide action and state vectors that holds body axis k
     (bimanual layout: reference xr0-model.md section 5). `relative[k]` says whether the policy
-    predicts axis k relative to the measured state at the chunk's stamp.
+    predicts axis k relative to the measured state at the chunk's stamp. Without a `state_space`
+    the state is measured on the action axes.
     """
 
     name: str
@@ -187,6 +196,31 @@ class EmbodimentSpec:
     relative: tuple[bool, ...]
     instruction: str
     mirror: Mirror | None = None
+    state_space: StateSpace | None = None
+
+    def __post_init__(self) -> None:
+        """Every axis has its own slot, and only an axis that is measured can be relative."""
+        axes = len(self.action_space.names)
+        if not axes == len(self.slots) == len(self.relative):
+            raise TaktError(
+                f"{self.name}: {axes} axes, {len(self.slots)} slots and {len(self.relative)} "
+                "relative flags must agree"
+            )
+        if any(self.relative) and self.state_space is not None:
+            raise TaktError(
+                f"{self.name}: relative axes need a state on the same axes; "
+                "set them to absolute or leave the state space out"
+            )
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the measured axes."""
+        return self.state_space.names if self.state_space else self.action_space.names
+
+    @property
+    def state_slots(self) -> tuple[int, ...]:
+        """Policy columns of the measured axes."""
+        return self.state_space.slots if self.state_space else self.slots
 
     @property
     def dt(self) -> Seconds:

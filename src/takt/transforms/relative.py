@@ -20,4 +20,6 @@ class RelativeToState:
         return offsets + self._anchor(state)
 
     def _anchor(self, state: np.ndarray) -> np.ndarray:
+        if not any(self.relative):  # the state may then have axes of its own
+            return np.zeros(1, state.dtype)
         return np.where(self.relative, state, 0)[..., None, :]
