@@ -68,7 +68,6 @@ CONFIG = TrainingConfig(
     execute=2,
     candidates=2,
     draws=2,
-    max_prefix=2,
     grounding=Grounding(key=POINTS_KEY, points_per_view=2, mirror=(1, 0, 4, 5, 2, 3)),
     plan_key=None,
     choice=LOOP,

@@ -28,6 +28,22 @@ def test_a_leap_is_cut_to_one_tick_of_joint_speed(governor: Governor) -> None:
     assert governor.interventions == {"step": 1}
 
 
+def test_every_clamped_step_counts(governor: Governor) -> None:
+    wanted = REST + np.float32(1.5 * np.pi / 30) * (np.arange(14) == 3)
+    assert governor.govern(wanted, REST)[3] == pytest.approx(np.pi / 30, rel=1e-5)
+    assert governor.interventions == {"step": 1}
+
+
+def test_what_is_foreseen_is_what_is_let_through(governor: Governor) -> None:
+    wanted = REST + np.linspace(0, 1, 4, dtype=np.float32)[:, None] * (np.arange(14) == 3)
+    seen = governor.foresee(wanted, REST)
+    assert governor.interventions == {}
+    last = REST
+    for action, foreseen in zip(wanted, seen, strict=True):
+        last = governor.govern(action, last)
+        np.testing.assert_array_equal(last, foreseen)
+
+
 def test_the_gripper_may_step_and_bounds_hold(governor: Governor) -> None:
     wanted = REST.copy()
     wanted[6] = 1.0

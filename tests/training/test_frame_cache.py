@@ -21,6 +21,8 @@ def test_a_dataset_is_decoded_once(tmp_path, monkeypatch):
     data, cache = tmp_path / "data", tmp_path / "frames"
     grow(data, 0)
     first = load(data, cache)
+    with LeRobotWriter(data, tiny.BODY, extras={tiny.POINTS_KEY: 12}):
+        pass  # resuming a run opens its dataset again
     monkeypatch.setattr("takt.training.frame_cache.LeRobotDataset.open", pytest.fail)
     np.testing.assert_array_equal(load(data, cache).images, first.images)
 

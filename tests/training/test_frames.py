@@ -31,12 +31,13 @@ def test_what_lies_past_the_end_does_not_count(frames, batcher):
 
 
 def test_a_plan_stands_for_the_chunk_where_there_is_one(frames):
-    plans = np.zeros((24, tiny.HORIZON + 1, 4), np.float32)
+    plans = np.zeros((12, tiny.HORIZON + 1, 4), np.float32)
     plans[[3, LAST_OF_FIRST]] = np.arange(1, 6)[:, None]
-    planned = replace(frames, plans=plans)
-    rows = planned.usable()
-    assert rows.tolist() == [3, LAST_OF_FIRST]
-    chunk, valid = planned.chunk(rows, tiny.HORIZON)
+    episode = tiny.episode(0)
+    episode.extras[tiny.PLAN_KEY] = plans.reshape(12, -1)
+    planned = stack_episodes([episode], tiny.BODY, tiny.POINTS_KEY, tiny.PLAN_KEY)
+    np.testing.assert_array_equal(planned.images, frames.images[[3, LAST_OF_FIRST]])
+    chunk, valid = planned.chunk(np.arange(2), tiny.HORIZON)
     assert valid.all()
     np.testing.assert_array_equal(chunk[1, :, 0], [1, 2, 3, 4])
 

@@ -15,19 +15,6 @@ from takt.types import Seconds
 ROWS = 12
 
 
-class Silent:
-    """A watcher that says nothing."""
-
-    def cycle_begins(self, cycle: int) -> None:
-        """Nothing."""
-
-    def cycle_runs(self, cycle_s: Seconds) -> None:
-        """Nothing."""
-
-    def cycle_ended(self, record: CycleRecord) -> None:
-        """Nothing."""
-
-
 class LiveTable:
     """Follows a shift; use as a context manager."""
 
@@ -81,12 +68,14 @@ class LiveTable:
             )
 
     def _renderable(self) -> RenderableType:
+        # rich draws in its own thread: what it shows is read once, whole
+        recent, current = tuple(self._recent), self._current
         table = Table(title=self._title, title_justify="left", box=None, pad_edge=False)
         for name in ("cycle", "seed", "left", "right"):
             table.add_column(name, justify="left" if name in SIDES else "right")
         table.add_column("time", justify="right")
         table.add_column("stalls", justify="right")
-        for record in self._recent:
+        for record in recent:
             outcomes = [_coloured(record.outcomes[side]) for side in SIDES]
             late = "red" if record.cycle_s > TAKT_S else ""
             table.add_row(
@@ -96,8 +85,8 @@ class LiveTable:
                 Text(f"{record.cycle_s:.1f} s", style=late),
                 str(record.motion.stalls),
             )
-        if self._current:
-            cycle, cycle_s = self._current
+        if current:
+            cycle, cycle_s = current
             table.add_row(str(cycle + 1), "", "…", "…", Text(f"{cycle_s:.1f} s", style="dim"), "")
         return Group(table, Text(self._footer(), style="bold"))
 

@@ -13,6 +13,8 @@ from takt.types import EmbodimentSpec
 class Motion:
     """Counts and sums over executed ticks; the ratios are formed last, so cycles pool exactly.
 
+    `stalls`: ticks after the first plan with nothing due, and periods `missed` altogether.
+
     `seam_*` and `inner_*`: size of one-tick action changes at chunk switches and inside chunks,
     each axis as a share of its range. `jerk_*`: squared third differences of the joint targets,
     rad/s^3. `age_*`: observation age of executed actions, seconds.
@@ -23,6 +25,7 @@ class Motion:
     waiting: int = 0
     late: int = 0
     dropped: int = 0
+    missed: int = 0
     seam_sum: float = 0.0
     seam_count: int = 0
     inner_sum: float = 0.0
@@ -75,10 +78,11 @@ def measure(trace: Trace, spec: EmbodimentSpec, planned_delay: int) -> Motion:
     ages = trace.age_s[acting]
     return Motion(
         ticks=len(trace.actions),
-        stalls=int((trace.held & begun).sum()),
+        stalls=int((trace.held & begun).sum()) + trace.missed,
         waiting=int(trace.waiting.sum()),
         late=int((trace.delay_ticks > planned_delay).sum()),
         dropped=trace.dropped,
+        missed=trace.missed,
         seam_sum=float(change[seam].sum()),
         seam_count=int(seam.sum()),
         inner_sum=float(change[inner].sum()),

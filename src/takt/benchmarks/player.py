@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
-from takt.benchmarks.cycle import CycleBody
+from takt.benchmarks.shift_config import Mode
 from takt.benchmarks.store import folder_digest
 from takt.runtime.chunking import (
     AsynchronousPrefix,
@@ -19,13 +19,12 @@ from takt.runtime.chunking import (
 )
 from takt.runtime.inference import Inference, InlinePolicy, PolicyWorker
 from takt.runtime.latency import delay_ticks
-from takt.runtime.process import PolicyProcess
-from takt.types import ActionChunk, EmbodimentSpec, Observation
+from takt.runtime.policy_process import PolicyProcess
+from takt.types import ActionChunk, EmbodimentSpec, Observation, TaktError
 
 if TYPE_CHECKING:
     from takt.simulation.nut_station.station import NutStation
 
-Mode = Literal["async", "sync"]
 XR0_FACTORY = "takt.policies.xr0.policy:load_policy"
 MID_GREY = 128
 
@@ -77,18 +76,21 @@ class Seat:
 
 def take_seat(
     player: Player, station: "NutStation", *, mode: Mode, latency_ms: float, grey: bool
-) -> tuple[CycleBody, Seat]:
-    """The body as the player senses it, and the player's seat; close its worker afterwards.
+) -> Seat:
+    """The player's seat at the station; close its worker afterwards.
 
     Raises:
         ChunkingError: the plans are too short for the latency.
+        TaktError: the expert was to be blinded.
     """
+    if grey and isinstance(player, Expert):
+        raise TaktError("--grey hides images, which the expert never looks at; choose a policy")
     delay = delay_ticks(latency_ms, station.spec.rate_hz)
     match player:
         case Expert():
             from takt.simulation.nut_station.expert import ScriptedExpert
 
-            return station, Seat(
+            return Seat(
                 worker=InlinePolicy(ScriptedExpert(station)),
                 chunking=Synchronous(1),
                 horizon=1,
@@ -110,7 +112,7 @@ def take_seat(
             kwargs = {"checkpoint": str(checkpoint), "embodiment": station.spec.name, "threads": 1}
             worker = PolicyProcess(XR0_FACTORY, kwargs)
             horizon, digest = facts.horizon, folder_digest(checkpoint)
-    return station, Seat(
+    return Seat(
         worker=GreyWorker(worker) if grey else worker,
         chunking=chunking,
         horizon=horizon,

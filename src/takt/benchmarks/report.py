@@ -1,18 +1,19 @@
 """`report.html`: one self-contained page that shows how a shift went."""
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from html import escape
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from takt.benchmarks import charts
 from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.replay import Clip
+from takt.benchmarks.shift_config import ResolvedShift
 from takt.benchmarks.summary import ShiftSummary
+from takt.benchmarks.wilson import Proportion
 from takt.embodiments.nut_station.cycle import OUTCOMES, TAKT_S
 
 # The published pilot of this station, for comparison: share installed over 3 h.
@@ -23,9 +24,9 @@ STITCH_S = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftRun:
-    """A finished shift as the report needs it; `config` is its resolved config."""
+    """A finished shift as the report needs it."""
 
-    config: Mapping[str, Any]
+    config: ResolvedShift
     records: Sequence[CycleRecord]
     summary: ShiftSummary
 
@@ -76,13 +77,13 @@ def _card(title: str, note: str, body: str, classes: str = "") -> str:
 
 def _header(run: ShiftRun) -> str:
     config = run.config
-    first, last = config["seed"], config["seed"] + len(run.records) - 1
-    sight = ", images replaced by grey" if config["grey"] else ""
+    first, last = config.seed, config.seed + len(run.records) - 1
+    sight = ", images replaced by grey" if config.grey else ""
     cycles = "1 cycle" if len(run.records) == 1 else f"{len(run.records)} cycles"
     return (
         '<header><div><div class="brand">takt · nut station</div>'
         f"<h1>Shift of {cycles}, {_mode(run)}</h1></div>"
-        f'<p class="sub">policy <b>{escape(config["policy"])}</b>{sight} · {config["clock"]} clock'
+        f'<p class="sub">policy <b>{escape(config.policy)}</b>{sight} · {config.clock} clock'
         " · "
         f"seeds {first}–{last}</p></header>"
     )
@@ -111,7 +112,7 @@ def _tiles(summary: ShiftSummary) -> str:
     tiles = [
         (f"{summary.cycle_s['p95']:.1f}", "s", f"cycle time p95, takt {TAKT_S:g} s"),
         (f"{100 * summary.kpi.oee:.1f}", "%", "overall effectiveness (OEE)"),
-        (f"{motion.stalls}", "ticks", "stalls: nothing due to execute"),
+        (f"{motion.stalls}", "ticks", "stalls: nothing due, or late"),
         (f"{100 * motion.idle_share:.1f}", "%", "idle, held waiting for a plan"),
         (_number(motion.seam_ratio, 2), "×", "jump at seams over in-plan steps"),
         (_number(motion.jerk_rms, 0), "rad/s³", "RMS jerk of joint targets"),
@@ -172,15 +173,22 @@ def _latency(run: ShiftRun) -> str:
     age = "" if motion.age_s is None else f", mean observation age {1e3 * motion.age_s:.0f} ms"
     note = (
         f"{len(compute_ms)} inferences, measured compute p50 {wanted['p50']:.1f} ms, "
-        f"p95 {wanted['p95']:.1f} ms; late {motion.late}, dropped {motion.dropped}{age}."
+        f"p95 {wanted['p95']:.1f} ms; {_delay(run.config)}late {motion.late}, "
+        f"dropped {motion.dropped}{age}."
     )
     chart = charts.histogram(compute_ms, run.summary.latency_ms, "ms")
     return _card("Inference latency", note, chart, "half")
 
 
+def _delay(config: ResolvedShift) -> str:
+    if config.clock == "wall":
+        return ""
+    return f"injected {config.latency_ms:g} ms = {config.delay_ticks} ticks; "
+
+
 def _stitching(run: ShiftRun) -> str:
     record = pick_clips(run.records)[0][1]
-    rate_hz = run.config["rate_hz"]
+    rate_hz = run.config.rate_hz
     window = min(int(STITCH_S * rate_hz), len(record.actions))
     begin = max(0, (len(record.actions) - window) // 3)
     stretch = slice(begin, begin + window)
@@ -201,7 +209,7 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
     def row(name: str, values: Sequence[str]) -> str:
         return f"<tr><td>{name}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
 
-    def rate(found: Any) -> str:  # noqa: ANN401
+    def rate(found: Proportion) -> str:
         return f"{100 * found.rate:.1f} % ({100 * found.lo:.1f}–{100 * found.hi:.1f})"
 
     parts = [r.summary for r in runs]
@@ -221,19 +229,19 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
     ]
     heads = "".join(f"<th>{escape(_name(r))}</th>" for r in runs)
     body = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    same = run.config["seed"] == beside.config["seed"]
-    note = f"{'The same seeds' if same else 'Other seeds'}, {len(beside.records)} cycles beside."
+    seeds = [{record.seed for record in r.records} for r in runs]
+    note = f"{len(seeds[0] & seeds[1])} seeds in common, {len(beside.records)} cycles beside."
     return _card("Side by side", note, body, "half") + _stitching(beside)
 
 
 def _name(run: ShiftRun) -> str:
-    policy = run.config["policy"].rstrip("/").rpartition("/")[2]
+    policy = run.config.policy.rstrip("/").rpartition("/")[2]
     return f"{policy}{', grey' if run.config['grey'] else ''}, {_mode(run)}"
 
 
 def _mode(run: ShiftRun) -> str:
     """How plans follow each other; plans of one step make no difference between the modes."""
-    return MODES["step" if run.config["horizon"] == 1 else run.config["mode"]]
+    return MODES["step" if run.config.horizon == 1 else run.config.mode]
 
 
 def _videos(clips: Sequence[Clip]) -> str:
@@ -257,24 +265,22 @@ def _config(run: ShiftRun) -> str:
     config = run.config
     rows = "".join(
         f"<tr><td>{escape(key)}</td><td><code>{escape(str(value))}</code></td></tr>"
-        for key, value in config.items()
-    )
-    command = (
-        f"takt shift --policy {config['policy']} --cycles {config['cycles']} "
-        f"--mode {config['mode']} --seed {config['seed']} --clock {config['clock']} "
-        f"--latency-ms {config['latency_ms']:g}"
-        f"{' --grey' if config['grey'] else ''}"
+        for key, value in asdict(config).items()
     )
     body = (
-        f"<p><code>{escape(command)}</code></p>"
+        f"<p><code>{escape(config.command)}</code></p>"
         f"<details><summary>resolved config</summary><table>{rows}</table></details>"
         f"<details><summary>definitions</summary>{_DEFINITIONS}</details>"
     )
-    return _card("Run it again", "The same command gives the same trajectory.", body)
+    note = "The same command gives the same trajectory."
+    if config.clock == "wall":
+        note = "On the wall clock no two runs are the same."
+    return _card("Run it again", note, body)
 
 
 _DEFINITIONS = """<table>
-<tr><td>stalls</td><td>ticks with no due action after the first plan</td></tr>
+<tr><td>stalls</td><td>ticks with no due action after the first plan; on the wall clock also
+periods that passed without a tick</td></tr>
 <tr><td>idle share</td><td>share of ticks on which the body is held waiting for inference</td></tr>
 <tr><td>seam ratio</td><td>mean one-tick change at plan switches over the same inside plans, axes
 as shares of their range</td></tr>

@@ -1,42 +1,25 @@
 """The station's shift: cycle after cycle with one policy, resumable at every cycle."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from takt import __version__
 from takt.benchmarks.cycle import CycleBody, CycleRecord
 from takt.benchmarks.motion import measure
-from takt.benchmarks.player import Mode, Seat
+from takt.benchmarks.player import Seat
+from takt.benchmarks.shift_config import ClockName, ResolvedShift, ShiftConfig
 from takt.benchmarks.store import ShiftStore, folder_digest
 from takt.embodiments.nut_station.cycle import CYCLE_CUT_S
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
 from takt.runtime.safety import Governor, step_limits
-from takt.seeds import Split, require_split
+from takt.seeds import require_split
 from takt.types import EmbodimentSpec, Seconds, TaktError
-
-ClockName = Literal["virtual", "wall"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftConfig:
-    """What was asked for. Cycle i uses seed `seed + i`; `grey` blinds the policy, as a control."""
-
-    cycles: int
-    mode: Mode
-    seed: int
-    split: Split
-    clock: ClockName
-    latency_ms: float
-    policy: str
-    grey: bool
-
 
 class ShiftWatcher(Protocol):
     """Is told how the shift goes."""
@@ -51,26 +34,27 @@ class ShiftWatcher(Protocol):
         """Called for each cycle, those found on disk included."""
 
 
-def resolve(config: ShiftConfig, seat: Seat, spec: EmbodimentSpec) -> dict[str, Any]:
+def resolve(config: ShiftConfig, seat: Seat, spec: EmbodimentSpec) -> ResolvedShift:
     """Everything that determines the result, as it is written beside it."""
-    return {
-        **asdict(config),
-        "takt_version": __version__,
-        "embodiment": spec.name,
-        "rate_hz": spec.rate_hz,
-        "chunking": {"kind": type(seat.chunking).__name__, **asdict(seat.chunking)},
-        "horizon": seat.horizon,
-        "latency_ms": seat.latency_ms,
-        "delay_ticks": seat.delay,
-        "policy_digest": seat.digest,
-        "simulation_digest": folder_digest(Path(str(files("takt.simulation")))),
-    }
+    return ResolvedShift(
+        **{**asdict(config), "latency_ms": seat.latency_ms},
+        takt_version=__version__,
+        code_digest=folder_digest(Path(str(files("takt"))), suffixes=(".py", ".xml")),
+        policy_digest=seat.digest,
+        embodiment=spec.name,
+        rate_hz=spec.rate_hz,
+        chunking=str(seat.chunking),
+        horizon=seat.horizon,
+        delay_ticks=seat.delay,
+    )
 
 
 def require_valid(config: ShiftConfig, learned: bool) -> None:
     """Refuse a shift that would say nothing: no cycles, or a policy scored on seeds it saw."""
     if config.cycles < 1:
         raise TaktError(f"expected at least one cycle, got {config.cycles}; choose --cycles")
+    if config.seed < 0:
+        raise TaktError(f"expected a seed of at least 0, got {config.seed}; choose --seed")
     if learned:
         require_split(config.seed, config.cycles, config.split)
 
@@ -109,11 +93,10 @@ def run_cycle(
         return body.finished
 
     trace = executor.run(finished)
-    outcomes: Mapping[str, Any] = dict(body.finish())
     return CycleRecord(
         cycle=cycle,
         seed=seed,
-        outcomes=outcomes,
+        outcomes=dict(body.finish()),
         cycle_s=min(float(body.cycle_s), CYCLE_CUT_S),
         motion=measure(trace, body.spec, seat.delay),
         compute_ms=(trace.compute_s * 1e3).astype(np.float32),

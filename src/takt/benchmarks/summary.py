@@ -11,6 +11,7 @@ import numpy as np
 from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.kpi import LineKpi, line_kpi
 from takt.benchmarks.motion import Motion
+from takt.benchmarks.shift_config import ResolvedShift
 from takt.benchmarks.wilson import Proportion, wilson
 from takt.embodiments.nut_station.cycle import OUTCOMES, SIDES
 
@@ -27,6 +28,7 @@ class ShiftSummary:
     motion: Motion
     inference_ms: Mapping[str, float | None]
     latency_ms: float | None
+    delay_ticks: int
     outcomes: Mapping[str, Mapping[str, int]]
     kpi: LineKpi
 
@@ -44,13 +46,14 @@ class ShiftSummary:
             "jerk_rms": self.motion.jerk_rms,
             "inference_ms": dict(self.inference_ms),
             "latency_ms": self.latency_ms,
+            "delay_ticks": self.delay_ticks,
             "outcomes": {side: dict(counts) for side, counts in self.outcomes.items()},
             **asdict(self.kpi),
         }
 
 
-def summarise(records: Sequence[CycleRecord], latency_ms: float | None) -> ShiftSummary:
-    """Pool at least one cycle; `latency_ms` is what was injected, None on the wall clock."""
+def summarise(records: Sequence[CycleRecord], config: ResolvedShift) -> ShiftSummary:
+    """Pool at least one cycle. `delay_ticks` is what was injected, or planned for on a wall clock."""
     ended = {side: [record.outcomes[side] for record in records] for side in SIDES}
     installed = {side: wilson(ended[side].count("installed"), len(records)) for side in SIDES}
     cycle_s = np.array([record.cycle_s for record in records])
@@ -70,7 +73,8 @@ def summarise(records: Sequence[CycleRecord], latency_ms: float | None) -> Shift
             name: float(np.percentile(compute_ms, q)) if len(compute_ms) else None
             for name, q in (("p50", 50), ("p95", 95))
         },
-        latency_ms=latency_ms,
+        latency_ms=config.injected_ms,
+        delay_ticks=config.delay_ticks,
         outcomes={
             side: {name: ended[side].count(name) for name in OUTCOMES if name in ended[side]}
             for side in SIDES

@@ -9,7 +9,7 @@ from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy
-from takt.runtime.latency import Injected
+from takt.runtime.latency import PAPER_LATENCY_MS, Injected, delay_ticks
 from takt.runtime.safety import Governor, step_limits
 from takt.simulation.nut_station.demonstration import LabelledStation
 from takt.simulation.nut_station.station import NutStation
@@ -18,7 +18,7 @@ from takt.types import Episode
 if TYPE_CHECKING:
     from takt.policies.xr0.policy import XR0Policy
 
-DELAY_TICKS = 3  # the shift's default: 80 ms
+DELAY_TICKS = delay_ticks(PAPER_LATENCY_MS, SPEC.rate_hz)
 
 
 def correct(station: NutStation, seed: int, checkpoint: Path) -> Episode:

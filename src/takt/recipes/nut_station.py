@@ -30,7 +30,6 @@ def nut_station() -> "TrainingConfig":
         execute=6,
         candidates=4,
         draws=4,
-        max_prefix=6,
         grounding=Grounding(
             key="annotation.points",
             points_per_view=4,
@@ -76,7 +75,8 @@ def run(
         if done % 10 == 0:
             log(f"  {done} episodes (seed {seed})")
 
-    claim(out, {"episodes": episodes, "corrections": corrections, "training": asdict(config)})
+    asked = {"episodes": episodes, "corrections": corrections, "ranks": ranks}
+    claim(out, {**asked, "training": asdict(config)})
     data, cache = [out / "data"], out / "frames"
     log(f"demonstrations: {episodes} in {data[0]}")
     record(data[0], episodes, 0, ranks, show)

@@ -91,9 +91,11 @@ def enter(
 ) -> ActionChunk | None:
     """The new chunk as it will be executed from `now` on; None when it came too late to be used.
 
-    While the body was held still (synchronous, or the cold start) its observation is still true,
-    so the chunk begins now. A body in motion enters it at its true index.
+    While the body was held still (synchronous, the cold start, or a plan that had run out when the
+    observation was made) its observation is still true, so the chunk begins now. A body in motion
+    enters it at its true index.
     """
-    if plan is None or isinstance(chunking, Synchronous):
+    held = plan is None or plan.index_at(chunk.stamp) >= len(plan.actions)
+    if held or isinstance(chunking, Synchronous):
         return replace(chunk, stamp=now)
     return chunk if chunk.index_at(now) < len(chunk.actions) else None

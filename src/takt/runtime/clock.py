@@ -16,17 +16,24 @@ class Clock(Protocol):
     def tick(self) -> None:
         """End this tick; returns when the next one begins."""
 
+    @property
+    def missed(self) -> int:
+        """Periods of real time that passed without a tick."""
+        ...
+
 
 class VirtualClock:
-    """Steps a simulation as fast as it goes; `now` is `start + n * dt`."""
+    """Steps a simulation as fast as it goes; `now` is `n * dt`."""
 
-    def __init__(self, dt: Seconds, start: Seconds = 0.0) -> None:
+    missed = 0
+
+    def __init__(self, dt: Seconds) -> None:
         """Begin at tick zero."""
-        self._dt, self._start, self._ticks = dt, start, 0
+        self._dt, self._ticks = dt, 0
 
     def now(self) -> Seconds:
         """Control time; a multiple of dt, never a running sum."""
-        return self._start + self._ticks * self._dt
+        return self._ticks * self._dt
 
     def tick(self) -> None:
         """Advance one tick at once."""
@@ -40,16 +47,16 @@ class WallClock:
     that the phase stays, and control time still counts executed ticks only.
     """
 
-    def __init__(self, dt: Seconds, start: Seconds = 0.0) -> None:
+    def __init__(self, dt: Seconds) -> None:
         """The first tick begins now."""
-        self._dt, self._start, self._ticks = dt, start, 0
+        self._dt, self._ticks = dt, 0
         self._deadline_index = 0
         self._origin = time.monotonic()
         self.missed = 0
 
     def now(self) -> Seconds:
         """Control time of this tick."""
-        return self._start + self._ticks * self._dt
+        return self._ticks * self._dt
 
     def tick(self) -> None:
         """Sleep until the next absolute deadline."""

@@ -72,7 +72,7 @@ class Executor:
     def trace(self) -> Trace:
         """What was done so far."""
         width = len(self._body.spec.action_space.names)
-        return self._recorder.trace(self._governor.interventions, width)
+        return self._recorder.trace(self._governor.interventions, self._clock.missed, width)
 
     def tick(self) -> None:
         """Deliver, trigger, act, advance."""
@@ -107,6 +107,9 @@ class Executor:
             self._last = _hold_target(observation, self._body)
         plan = self._plan.chunk if self._plan else None
         committed = committed_actions(self._chunking, plan, now, self._last)
+        if committed is not None:
+            reachable = self._governor.foresee(committed.actions, self._last)
+            committed = replace(committed, actions=reachable)
         self._policy.submit(observation, committed)
         captured = max(observation.image_stamps.values(), default=now)
         self._pending = _Pending(self._submitted, self._tick, now, captured)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from takt.types import TaktError
 
 
+PAPER_LATENCY_MS = 80.0
+"""One inference of the 4.7 B model on the paper's card."""
+
+
 @dataclass(frozen=True, slots=True)
 class Injected:
     """Virtual clock: a plan arrives exactly `ticks` executed ticks after its observation."""

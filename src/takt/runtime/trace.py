@@ -19,6 +19,7 @@ class Trace:
     (-1 when held). `held`: nothing was due and the last action was repeated. `waiting`: held with
     an inference in flight. `age_s`: execution time minus capture of the newest image behind the
     action (NaN before the first chunk). `delay_ticks`: executed ticks from observation to arrival.
+    `missed`: periods of real time without a tick, because one before took too long.
     """
 
     actions: Float32[np.ndarray, "tick action"]
@@ -30,6 +31,7 @@ class Trace:
     compute_s: Float32[np.ndarray, " inference"]
     delay_ticks: Int32[np.ndarray, " inference"]
     dropped: int
+    missed: int
     interventions: Mapping[str, int]
 
 
@@ -41,7 +43,7 @@ class TraceRecorder:
     inferences: list[tuple[Seconds, int]] = field(default_factory=list)
     dropped: int = 0
 
-    def trace(self, interventions: Mapping[str, int], width: int) -> Trace:
+    def trace(self, interventions: Mapping[str, int], missed: int, width: int) -> Trace:
         """Everything so far; `width` is the number of action axes."""
         columns = list(zip(*self.rows, strict=True)) or [()] * 6
         compute, delays = list(zip(*self.inferences, strict=True)) or [(), ()]
@@ -55,5 +57,6 @@ class TraceRecorder:
             compute_s=np.asarray(compute, np.float32),
             delay_ticks=np.asarray(delays, np.int32),
             dropped=self.dropped,
+            missed=missed,
             interventions=dict(interventions),
         )

@@ -49,13 +49,13 @@ class Batcher:
         `point_mirror[i]` is the point whose mirror image is point i.
         """
         self._horizon = actions.normalise.horizon
-        self._sources = [(frames, frames.usable()) for frames in sources]
-        for frames, rows in self._sources:
+        self._sources = tuple(sources)
+        for frames in sources:
             planned = frames.plans.shape[1]
-            if not len(rows) or 0 < planned < self._horizon:
+            if not len(frames) or 0 < planned < self._horizon:
                 raise TaktError(
                     f"expected frames with plans of at least {self._horizon} actions, got "
-                    f"{len(rows)} usable frames with plans of {planned}; record them anew"
+                    f"{len(frames)} frames with plans of {planned}; record them anew"
                 )
         self.action_mask = torch.from_numpy(actions.normalise.mask)[None]
         self._spec = spec
@@ -67,10 +67,10 @@ class Batcher:
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """`size` frames at random; half of them mirrored if the body has a mirror symmetry."""
         parts, count = [], len(self._sources)
-        for k, (frames, rows) in enumerate(self._sources):
+        for k, frames in enumerate(self._sources):
             share = size // count + (k < size % count)
-            draws = torch.randint(len(rows), (share,), generator=generator).numpy()
-            parts.append(frames.take(rows[draws], self._horizon))
+            rows = torch.randint(len(frames), (share,), generator=generator).numpy()
+            parts.append(frames.take(rows, self._horizon))
         flips = torch.rand(size, generator=generator).numpy() < 0.5
         return self.batch(Samples.join(parts), flips & (self._spec.mirror is not None))
 

@@ -14,16 +14,16 @@ from takt.types import EmbodimentSpec, Episode, TaktError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
-    """Every tick of every episode, row by row.
+    """Every tick that a chunk can start from, row by row.
 
     Attributes:
         images: (N, V, height, width, 3) uint8; all views have one size.
         state: (N, A).
         actions: (N, A) absolute.
         points: (N, P, 2) image coordinates, outside [-1, 1] where unseen; P may be 0.
-        plans: (N, L, A) absolute actions planned at each frame, all zero where none was; or L = 0:
-            then a chunk is what was done from the frame on.
-        last: (N,) row of the episode's last tick.
+        plans: (N, L, A) absolute actions planned at each frame; or L = 0: then a chunk is what was
+            done from the frame on.
+        last: (N,) row of the episode's last one.
     """
 
     images: np.ndarray
@@ -36,12 +36,6 @@ class Frames:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.last)
-
-    def usable(self) -> np.ndarray:
-        """Rows that a chunk can start from."""
-        if self.plans.shape[1]:
-            return np.flatnonzero(self.plans[:, 0].any(1))
-        return np.arange(len(self))
 
     def save(self, folder: Path) -> None:
         """Write one .npy file per field, so that every rank maps the same pages."""
@@ -102,7 +96,8 @@ def stack_episodes(
 ) -> Frames:
     """Collect episodes of one body.
 
-    `points_key` and `plan_key` name the extra columns that hold image points and plans.
+    `points_key` and `plan_key` name the extra columns that hold image points and plans. Ticks
+    without a plan (all zero) are left out if there is a `plan_key`.
 
     Raises:
         TaktError: no episode, or one whose cameras, image sizes, axes, rate or columns are not
@@ -116,13 +111,15 @@ def stack_episodes(
         none = np.zeros((ticks, 0), np.float32)
         points = episode.extras[points_key] if points_key else none
         plans = episode.extras[plan_key] if plan_key else none
+        kept = plans.any(1) if plan_key else np.ones(ticks, bool)
+        images = [episode.images[camera.name][kept] for camera in spec.cameras]
         parts.append(
             (
-                np.stack([episode.images[camera.name] for camera in spec.cameras], axis=1),
-                episode.state,
-                episode.actions,
-                points.reshape(ticks, -1, 2),
-                plans.reshape(ticks, -1, len(spec.slots)),
+                np.stack(images, axis=1),
+                episode.state[kept],
+                episode.actions[kept],
+                points[kept].reshape(kept.sum(), -1, 2),
+                plans[kept].reshape(kept.sum(), -1, len(spec.slots)),
             )
         )
     if not parts:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from takt.policies.xr0.checkpoint import (
@@ -52,7 +53,6 @@ class TrainingConfig:
         execute: T_e, actions executed before the next inference; d <= T_e <= T - d.
         candidates: N of the choice heads.
         draws: Noise draws that share one VLM pass in the flow stages.
-        max_prefix: Longest clean prefix of the flow stages; 0 trains synchronous execution only.
         plan_key: Column with the demonstrator's plan at each frame, if the dataset has one.
         choice: Stage 1, VLM through choice heads.
         expert: Stage 2, DiT on the frozen VLM.
@@ -65,7 +65,6 @@ class TrainingConfig:
     execute: int
     candidates: int
     draws: int
-    max_prefix: int
     grounding: Grounding
     plan_key: str | None
     choice: LoopConfig
@@ -151,12 +150,11 @@ def run_stages(
 
 def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
     """Statistics of every chunk and state of the data."""
-    rows = frames.usable()
-    chunks, _ = frames.chunk(rows, config.horizon)
+    chunks, _ = frames.chunk(np.arange(len(frames)), config.horizon)
     width, eps = config.model.action_dim, config.model.contract.decode_eps
     return BodyStatistics(
-        action=fit_action_statistics(chunks, frames.state[rows], spec, width, eps),
-        state=fit_state_statistics(frames.state, Slots(spec.slots, config.model.state_dim)),
+        action=fit_action_statistics(chunks, frames.state, spec, width, eps),
+        state=fit_state_statistics(frames.state, Slots(spec.slots, config.model.state_dim), eps),
         execute_horizon=config.execute,
     )
 
@@ -178,5 +176,5 @@ def build_stage(
         action_mask,
         draws=config.draws,
         freeze_vlm=name == "expert",
-        max_prefix=config.max_prefix,
+        max_prefix=config.model.contract.max_prefix,
     )

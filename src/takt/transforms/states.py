@@ -29,10 +29,11 @@ class StateTransform:
         return self.slots.inverse(wide)
 
 
-def fit_state_statistics(states: np.ndarray, slots: Slots) -> Normalise:
-    """Statistics (1, D) of (sample, A) states."""
+def fit_state_statistics(states: np.ndarray, slots: Slots, eps: float = 0.0) -> Normalise:
+    """Statistics (1, D) of (sample, A) states; `eps` of the policy's contract."""
     wide = slots.forward(states.astype(np.float64))
     return Normalise(
         wide.mean(0, keepdims=True).astype(np.float32),
         wide.std(0, keepdims=True).astype(np.float32),
+        eps,
     )

@@ -14,6 +14,8 @@ NUT_YAW_RAD = np.radians(20.0)
 MAGNET_N = (2.0, 6.0)
 MAGNET_OFFSET_M = 0.010
 PAD_FRICTION = (0.7, 1.1)
+POST_M = 0.02  # half of its width
+POST_HEIGHT_M = (0.165, 0.19)
 PIN_FRICTION = (0.10, 0.20)
 
 
@@ -87,7 +89,10 @@ def _draw_appearance(model: mujoco.MjModel, rng: np.random.Generator) -> None:
 
 
 def _place_clutter(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-    """Two far boxes behind the part; a post a side that hides its nut from ego half the time."""
+    """Two far boxes behind the part; a post a side that hides its nut from ego half the time.
+
+    It is high and wide enough for the line of sight to the nut's far upper edge to end on it.
+    """
     eye = model.cam("ego").pos[:2]
     for k, side in enumerate(SIDES):
         post, box = model.geom(f"clutter_{k}"), model.geom(f"clutter_{k + 2}")
@@ -95,10 +100,10 @@ def _place_clutter(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Ge
         nut = data.joint(f"{side}_nut").qpos[:2]
         hides = rng.uniform() < 0.5
         if hides:
-            post.pos[:2] = nut + (eye - nut) / np.linalg.norm(eye - nut) * rng.uniform(0.055, 0.065)
+            post.pos[:2] = nut + (eye - nut) / np.linalg.norm(eye - nut) * rng.uniform(0.05, 0.06)
         else:
             post.pos[:2] = [rng.uniform(0.12, 0.2), sign * rng.uniform(0.48, 0.6)]
-        post.size[:] = [0.014, 0.014, rng.uniform(0.05, 0.07)]
+        post.size[:] = [POST_M, POST_M, rng.uniform(*POST_HEIGHT_M) / 2]
         post.pos[2] = post.size[2]
         box.pos[:2] = [rng.uniform(0.56, 0.66), sign * rng.uniform(0.05, 0.45)]
         for geom in (post, box):

@@ -15,7 +15,7 @@ from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError, PolicyWorker
 from takt.runtime.latency import Injected
-from takt.runtime.process import PolicyDiedError, PolicyProcess
+from takt.runtime.policy_process import PolicyDiedError, PolicyProcess
 from takt.runtime.safety import Governor, UnsafeActionError, step_limits
 from takt.runtime.trace import Trace
 from takt.runtime.wire import POLICY_CODEC, Infer, WireError
@@ -94,7 +94,7 @@ def test_messages_survive_the_wire_and_other_bytes_do_not() -> None:
 PARENT = """
 import sys, time
 sys.path[:0] = {path!r}
-from takt.runtime.process import PolicyProcess
+from takt.runtime.policy_process import PolicyProcess
 worker = PolicyProcess("fakes:make_policy", {{}})
 worker.reset(0)
 print(worker.pid, flush=True)
