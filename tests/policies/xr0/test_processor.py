@@ -1,9 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from takt.policies.xr0.images import fit_size, pack_patches, resize
+from takt.policies.xr0.images import (
+    ImageError,
+    fit_images,
+    fit_size,
+    pack_patches,
+    resize,
+    with_image_settings,
+)
 from takt.policies.xr0.presets import nano, xr0_4_7b
 from takt.policies.xr0.processor import XR0Processor, prompt_text, rotary_positions
 from takt.policies.xr0.tokenizer import VOCAB_SIZE, build_tokenizer
@@ -81,6 +90,38 @@ def test_sides_fit_the_budget(height, width, fitted):
     assert config.image_pixels[0] <= fitted[0] * fitted[1] <= config.image_pixels[1]
 
 
+@pytest.mark.parametrize("sides", [(200, 200), (84, 84), (480, 640), (37, 1000), (256, 320)])
+@pytest.mark.parametrize("budget", [(1024, 90_000), (65_536, 16_777_216)])
+def test_resized_images_are_those_of_transformers(sides, budget):
+    settings = {"min_pixels": budget[0], "max_pixels": budget[1]}
+    config = with_image_settings(xr0_4_7b(), settings)
+    image = np.random.default_rng(0).integers(0, 256, (*sides, 3), dtype=np.uint8)
+    theirs = Qwen2VLImageProcessorPil(
+        patch_size=16, image_mean=[0.5] * 3, image_std=[0.5] * 3, **settings
+    )(images=[image], return_tensors="pt")
+    fitted = fit_images(image[None], config)
+    grid = [side // 16 for side in fitted.shape[1:3]]
+    assert theirs["image_grid_thw"].tolist() == [[1, *grid]]
+    ours = pack_patches(fitted, config.vision)[0]
+    torch.testing.assert_close(ours, theirs["pixel_values"], atol=1e-6, rtol=0)
+
+
+def test_size_rule_of_a_released_file():
+    config = xr0_4_7b()
+    size = {"shortest_edge": 65_536, "longest_edge": 200_000}
+    released = with_image_settings(config, {"size": size, "do_resize": True, "patch_size": 16})
+    assert fit_size(200, 200, config) == (192, 192)
+    assert fit_size(200, 200, released) == fit_size(84, 84, released) == (256, 256)
+    as_given = with_image_settings(config, {"do_resize": False, "image_mean": [0.5] * 3})
+    assert fit_size(480, 640, config) == (256, 320)
+    assert fit_size(480, 640, as_given) == (480, 640)
+    assert fit_size(200, 200, as_given) == (192, 192)
+    assert with_image_settings(config, {"action_config": {}}) == config
+    for wrong in ({"patch_size": 14}, {"image_std": [0.27, 0.26, 0.28]}, {"do_rescale": False}):
+        with pytest.raises(ImageError, match=next(iter(wrong))):
+            with_image_settings(config, wrong)
+
+
 def test_odd_sizes_are_resized(processor):
     views = [np.full((2, 70, 100, 3), 255, np.uint8), np.zeros((2, 64, 64, 3), np.uint8)]
     two = XR0Processor(processor.config, processor.tokenizer, ("Ego View", "Base View"))
@@ -89,6 +130,30 @@ def test_odd_sizes_are_resized(processor):
     white = inputs.pixel_values[: 8 * 12]
     torch.testing.assert_close(white, torch.ones_like(white))
     assert resize(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), (16, 24)).shape == (1, 16, 24, 3)
+
+
+def test_a_flipped_view_is_read_as_it_looks(processor):
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    turned = fit_images(image[:, ::-1, ::-1], processor.config)
+    assert (turned.numpy() == np.rot90(image, 2, (1, 2))).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "advice"),
+    [
+        ((1, 64, 64, 4), "uint8", "alpha"),
+        ((1, 3, 64, 64), "uint8", "channel axis last"),
+        ((1, 64, 64, 1), "uint8", "grey or palette"),
+        ((1, 64, 64), "uint8", "grey or palette"),
+        ((1, 64, 64, 3), "float32", "0..255"),
+        ((1, 64, 64, 3), "uint16", "8 bits"),
+        ((1, 0, 64, 3), "uint8", "no pixels"),
+        ((1, 1, 201, 3), "uint8", "crop"),
+    ],
+)
+def test_other_images_are_refused_with_advice(processor, shape, dtype, advice):
+    with pytest.raises(ImageError, match=advice):
+        fit_images(np.zeros(shape, dtype), processor.config)
 
 
 def test_bad_input_is_named(processor):
@@ -101,5 +166,7 @@ def test_bad_input_is_named(processor):
         processor(images, ["<|image_pad|>"])
     with pytest.raises(TaktError, match="no image slot"):
         XR0Processor(processor.config, processor.tokenizer, ())
-    with pytest.raises(TaktError, match="tokenizer.json"):
-        XR0Processor(xr0_4_7b(), processor.tokenizer, ("Ego View",))
+    shifted = replace(processor.config.token_ids, vision_end=3)
+    for config in (xr0_4_7b(), replace(processor.config, token_ids=shifted)):
+        with pytest.raises(TaktError, match="tokenizer.json"):
+            XR0Processor(config, processor.tokenizer, ("Ego View",))

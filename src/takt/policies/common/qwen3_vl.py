@@ -4,6 +4,7 @@ Same weights and numbers as transformers' own forward (tested), but: images of o
 batch, keys and values come out as tensors with gradients, and the last layer may stop at them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -45,6 +46,40 @@ class TextOutput:
     hidden: Tensor | None
 
 
+@dataclass(frozen=True, slots=True)
+class VisionLayout:
+    """What the tower needs to know of its images beside their pixels.
+
+    One entry per run: a single one over all images where their sizes are equal, else one each.
+    """
+
+    images: tuple[int, ...]
+    """Images in the run."""
+    positions: tuple[Tensor, ...]
+    """Each (patch, hidden), added to the patch embeddings."""
+    rotary: tuple[Rotary, ...]
+
+
+def vision_layout(
+    visual: Qwen3VLVisionModel, grids: list[Grid], precision: Precision
+) -> VisionLayout:
+    """The layout of images whose patch rows and columns are `grids`."""
+    config = visual.config
+    head_dim = config.hidden_size // config.num_heads
+    device = visual.pos_embed.weight.device
+    equal = len(set(grids)) == 1
+    runs = grids[:1] if equal else grids
+    rotary = []
+    for grid in runs:
+        cos, sin = vision_rotary(*grid, config.spatial_merge_size, head_dim, precision)
+        rotary.append((cos.to(device), sin.to(device)))
+    return VisionLayout(
+        images=(len(grids),) if equal else (1,) * len(grids),
+        positions=tuple(_position_embedding(visual, grid) for grid in runs),
+        rotary=tuple(rotary),
+    )
+
+
 def encode_images(
     visual: Qwen3VLVisionModel, pixel_values: Tensor, grids: list[Grid], precision: Precision
 ) -> VisualFeatures:
@@ -56,32 +91,33 @@ def encode_images(
         grids: Patch rows and columns per image.
         precision: Of the rotary frequencies.
     """
-    if len(set(grids)) == 1:
-        rows, columns = grids[0]
-        patches = pixel_values.view(len(grids), rows * columns, -1)
-        levels = _encode_equal_images(visual, patches, grids[0], precision)
-        return VisualFeatures(levels[-1].flatten(0, 1), tuple(x.flatten(0, 1) for x in levels[:-1]))
-    parts = pixel_values.split([rows * columns for rows, columns in grids])
-    images = [
-        _encode_equal_images(visual, part.unsqueeze(0), grid, precision)
-        for part, grid in zip(parts, grids, strict=True)
+    return run_vision(visual, pixel_values, vision_layout(visual, grids, precision))
+
+
+def run_vision(
+    visual: Qwen3VLVisionModel, pixel_values: Tensor, layout: VisionLayout
+) -> VisualFeatures:
+    """As `encode_images`, with everything that depends on the image sizes only made before."""
+    sizes = [n * len(x) for n, x in zip(layout.images, layout.positions, strict=True)]
+    runs = [
+        _encode_equal_images(visual, part.view(images, len(position), -1), position, rotary)
+        for part, images, position, rotary in zip(
+            pixel_values.split(sizes), layout.images, layout.positions, layout.rotary, strict=True
+        )
     ]
-    joined = [torch.cat([x.flatten(0, 1) for x in level]) for level in zip(*images, strict=True)]
+    joined = [torch.cat([x.flatten(0, 1) for x in level]) for level in zip(*runs, strict=True)]
     return VisualFeatures(joined[-1], tuple(joined[:-1]))
 
 
 def _encode_equal_images(
-    visual: Qwen3VLVisionModel, patches: Tensor, grid: Grid, precision: Precision
+    visual: Qwen3VLVisionModel, patches: Tensor, position: Tensor, rotary: Rotary
 ) -> list[Tensor]:
     """(image, token, text hidden) per deepstack level, then the merged output."""
     config = visual.config
     embed = visual.patch_embed.proj
     weight = embed.weight.flatten(1)
     x = functional.linear(patches.to(weight.dtype), weight, embed.bias)
-    x = x + _position_embedding(visual, grid).to(x.dtype)
-    head_dim = config.hidden_size // config.num_heads
-    cos, sin = vision_rotary(*grid, config.spatial_merge_size, head_dim, precision)
-    rotary = cos.to(x.device), sin.to(x.device)
+    x = x + position.to(x.dtype)
     levels = []
     for number, block in enumerate(cast(list[Qwen3VLVisionBlock], visual.blocks)):
         x = _vision_block(block, x, rotary)
@@ -162,6 +198,41 @@ def run_text(
     if tail:
         hidden = _finish(model, x[:, -tail:], keys[-1], values[-1], rotary, mask)
     return TextOutput(tuple(keys), tuple(values), hidden)
+
+
+def continue_text(
+    model: Qwen3VLTextModel,
+    embeds: Tensor,
+    rotary: Rotary,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    length: int,
+) -> Tensor:
+    """One more token after the `length` that the buffers hold; its keys and values join them.
+
+    Args:
+        model: The language model.
+        embeds: (batch, 1, hidden) of the token.
+        rotary: Its cos and sin, (batch, 1, 1, head_dim).
+        keys: Per layer a buffer (batch, kv head, capacity > length, head_dim).
+        values: Like keys.
+        length: Tokens before this one.
+
+    Returns:
+        (batch, 1, hidden) after the final norm.
+    """
+    x = embeds
+    seen = torch.ones(1, length + 1, dtype=torch.bool, device=x.device)
+    layers = cast(list[Qwen3VLTextDecoderLayer], model.layers)
+    for layer, all_keys, all_values in zip(layers, keys, values, strict=True):
+        normed = _normed(layer.input_layernorm, x)
+        key, value = _key_value(layer.self_attn, normed, rotary)
+        all_keys[:, :, length : length + 1] = key
+        all_values[:, :, length : length + 1] = value
+        past = all_keys[:, :, : length + 1], all_values[:, :, : length + 1]
+        x = x + _attend(layer.self_attn, normed, *past, rotary, seen)
+        x = x + layer.mlp(_normed(layer.post_attention_layernorm, x))
+    return _normed(model.norm, x)
 
 
 def _finish(

@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from takt.policies.xr0.config import Contract, XR0Config
+from takt.policies.xr0.images import with_image_settings
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.released_config import from_json, to_json
 from takt.policies.xr0.weights import CheckpointError, load_weights, write_weights
@@ -105,7 +106,9 @@ def load_checkpoint(
     config = from_json(data, contract)
     if "contract" in data.get("takt", {}):
         _check_contract(stored=from_json(data).contract, asked=config.contract)
-    entries = _read_json(directory / "preprocessor_config.json").get("action_config", {})
+    preprocessor = _read_json(directory / "preprocessor_config.json")
+    config = with_image_settings(config, preprocessor)
+    entries = preprocessor.get("action_config", {})
     bodies = {name: _body(entry, config) for name, entry in entries.items()}
     tokenizer = Tokenizer.from_file(str(_existing(directory / "tokenizer.json")))
     model = load_weights(config, directory, dtype=dtype, device=device)

@@ -9,6 +9,7 @@ from typing import Literal
 from takt.types import TaktError
 
 RotaryPrecision = Literal["float32", "bfloat16"]
+ImageRule = Literal["budget", "misfits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,9 @@ class XR0Config:
     rotary: RotaryPrecision = "float32"
     image_pixels: tuple[int, int] = (1024, 90_000)
     """Smallest and largest image area; an image inside it with fitting sides is never resized."""
+    image_rule: ImageRule = "budget"
+    """misfits: an image with fitting sides is never resized, whatever its area (as the released
+    processor under `do_resize` false)."""
     initializer_range: float = 0.02
     position_init_std: float = 0.02
     """Standard deviation of the vision position table at initialisation."""

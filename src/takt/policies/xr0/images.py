@@ -1,20 +1,68 @@
 """uint8 images -> Qwen patch rows, without torchvision; PIL only where a resize is due."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from takt.policies.xr0.config import VisionConfig, XR0Config
+from takt.types import TaktError
 
 _HALF_RANGE = 127.5  # mean = std = 0.5 on [0, 1] pixels
+_LONGEST_ASPECT = 200  # the released limit; beyond it one side would be rounded to nothing
+
+
+class ImageError(TaktError):
+    """An image that the policy cannot read; says what it is and how to convert it."""
+
+
+def fit_images(images: np.ndarray | torch.Tensor, config: XR0Config) -> torch.Tensor:
+    """(B, H, W, 3) uint8 images of one view, resized if the config asks for it.
+
+    Raises:
+        ImageError: They are anything else; nothing is guessed.
+    """
+    _require_rgb(tuple(images.shape), str(images.dtype).removeprefix("torch."))
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.ascontiguousarray(images))  # a flipped view has no tensor
+    size = fit_size(images.shape[1], images.shape[2], config)
+    return images.contiguous() if size == tuple(images.shape[1:3]) else resize(images, size)
+
+
+def _require_rgb(shape: tuple[int, ...], dtype: str) -> None:
+    match shape:
+        case (_, _, _, 3) if dtype == "uint8" and min(shape) > 0:
+            return
+        case _ if 0 in shape:
+            advice = "there are no pixels: check the camera"
+        case (_, _, _, 4):
+            advice = "drop the alpha channel, or lay the image on a background"
+        case (_, 3, _, _):
+            advice = "move the channel axis last"
+        case (_, _, _, 1) | (_, _, _):
+            advice = "convert grey or palette images to RGB"
+        case _ if dtype.startswith(("float", "bfloat")):
+            advice = "scale to 0..255, round and cast to uint8"
+        case _:
+            advice = "convert to RGB, 8 bits a channel"
+    raise ImageError(
+        f"images: expected (batch, height, width, 3) uint8, got {shape} {dtype}; {advice}"
+    )
 
 
 def fit_size(height: int, width: int, config: XR0Config) -> tuple[int, int]:
     """Nearest multiples of a token's pixels, with an area inside the config's budget."""
     unit = config.vision.token_pixels
     smallest, largest = config.image_pixels
+    if max(height, width) > _LONGEST_ASPECT * min(height, width):
+        raise ImageError(
+            f"expected sides at most 1:{_LONGEST_ASPECT}, got {height} x {width}; crop the image"
+        )
+    if config.image_rule == "misfits" and height % unit == width % unit == 0:
+        return height, width
     fitted = _snap(height, width, unit, round)
     area = fitted[0] * fitted[1]
     if area > largest:
@@ -30,6 +78,46 @@ def _snap(
     height: float, width: float, unit: int, rounding: Callable[[float], int]
 ) -> tuple[int, int]:
     return max(1, rounding(height / unit)) * unit, max(1, rounding(width / unit)) * unit
+
+
+def with_image_settings(config: XR0Config, preprocessor: Mapping[str, Any]) -> XR0Config:
+    """The config with the size rule of a released `preprocessor_config.json`.
+
+    Args:
+        config: Stays as it is where the file says nothing.
+        preprocessor: The parsed file: `size` or `min_pixels` and `max_pixels`, `do_resize`.
+
+    Raises:
+        ImageError: The file asks for other patches or pixel values than the policy makes.
+    """
+    vision = config.vision
+    expected = {
+        "patch_size": vision.patch_size,
+        "merge_size": vision.spatial_merge_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "do_rescale": True,
+        "do_normalize": True,
+    }
+    for name, value in expected.items():
+        if preprocessor.get(name, value) != value:
+            raise ImageError(
+                f"preprocessor_config.json: expected {name} {value}, got {preprocessor[name]}; "
+                "is it the file that came with the weights?"
+            )
+    size = preprocessor.get("size") or {}
+    smallest, largest = (
+        preprocessor.get(pixels) or size.get(edge) or kept
+        for pixels, edge, kept in zip(
+            ("min_pixels", "max_pixels"),
+            ("shortest_edge", "longest_edge"),
+            config.image_pixels,
+            strict=True,
+        )
+    )
+    rule = config.image_rule if preprocessor.get("do_resize", True) else "misfits"
+    return replace(config, image_pixels=(smallest, largest), image_rule=rule)
 
 
 def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -38,7 +38,7 @@ class XR0(nn.Module):
     """The policy network; every size and both contracts by config."""
 
     def __init__(self, config: XR0Config) -> None:
-        """Random weights; `weights.load_checkpoint` for trained ones."""
+        """Random weights; `checkpoint.load_checkpoint` for trained ones."""
         super().__init__()
         self.config = config
         width = config.dit.hidden_size
@@ -61,10 +61,21 @@ class XR0(nn.Module):
         output = self.run_language(inputs)
         return self.cache(inputs, output)
 
-    def run_language(self, inputs: PromptInputs, extra: Tensor | None = None) -> TextOutput:
+    def run_language(
+        self,
+        inputs: PromptInputs,
+        extra: Tensor | None = None,
+        *,
+        tail: int = 0,
+        first_layer: int | None = None,
+    ) -> TextOutput:
         """The language model over the prompt and then `extra` token embeddings (B, E, hidden).
 
-        With `extra`, `hidden` holds the final states of those tokens.
+        Args:
+            inputs: The prompt.
+            extra: Further tokens; `hidden` then holds their final states.
+            tail: Without `extra`, trailing prompt tokens whose final states are wanted.
+            first_layer: Keys and values are kept from here on; by default those the DiT reads.
         """
         model = self.vlm.model
         grids = [(rows, columns) for _, rows, columns in inputs.image_grid_thw.tolist()]
@@ -87,8 +98,8 @@ class XR0(nn.Module):
             None if padding is None else causal_mask(padding),
             visual.deepstack,
             rows,
-            first_layer=self.config.kv_layers.start,
-            tail=0 if extra is None else extra.shape[1],
+            first_layer=self.config.kv_layers.start if first_layer is None else first_layer,
+            tail=tail if extra is None else extra.shape[1],
         )
 
     def _visual_rows(self, input_ids: Tensor, expected: int) -> Tensor:
@@ -197,7 +208,17 @@ class XR0(nn.Module):
         return chunk
 
     def lead_tokens(self, state: Tensor) -> Tensor:
-        """Sink and state tokens, (B, 1 + state_length, hidden)."""
+        """Sink and state tokens, (B, 1 + state_length, hidden).
+
+        Raises:
+            TaktError: `state` is not (B, state_length, state_dim).
+        """
+        expected = (self.config.state_length, self.config.state_dim)
+        if state.ndim != 3 or tuple(state.shape[1:]) != expected:
+            raise TaktError(
+                f"state: expected (batch, {expected[0]} states, {expected[1]} columns), "
+                f"got {tuple(state.shape)}"
+            )
         sink = self.sink.weight.expand(len(state), 1, -1)
         return torch.cat((sink, self.state_projector(state.to(self.dtype))), dim=1)
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from takt.policies.common.qwen3_vl import Grid
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.config import VisionConfig, XR0Config
-from takt.policies.xr0.images import fit_size, pack_patches, resize
+from takt.policies.xr0.images import fit_images, pack_patches
 from takt.types import TaktError
 
 _IMAGE = "<|image_pad|>"
@@ -63,6 +63,50 @@ def rotary_positions(
     return np.concatenate(columns, axis=1)
 
 
+def lay_out(
+    text: str, grids: Sequence[Grid], tokenizer: Tokenizer, config: XR0Config
+) -> PromptLayout:
+    """Tokens of a whole prompt, whose placeholders are those of images of `grids`, in order.
+
+    Raises:
+        TaktError: Somebody's words in `text` hold placeholders of their own.
+    """
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    expected = sum(image_tokens(grid, config.vision) for grid in grids)
+    if ids.count(config.token_ids.image) != expected:
+        raise TaktError(
+            f"instruction must not contain image tokens ({_IMAGE}): expected {expected} in the "
+            f"prompt, got {ids.count(config.token_ids.image)} in {text!r}"
+        )
+    return PromptLayout(torch.tensor(ids), torch.from_numpy(rotary_positions(ids, grids, config)))
+
+
+def image_tokens(grid: Grid, vision: VisionConfig) -> int:
+    """Language-model tokens of an image of `grid` patches."""
+    return grid[0] * grid[1] // vision.spatial_merge_size**2
+
+
+def patch_grid(images: torch.Tensor, vision: VisionConfig) -> Grid:
+    """Patches along the sides of (B, H, W, 3) images that fit the model."""
+    return images.shape[1] // vision.patch_size, images.shape[2] // vision.patch_size
+
+
+def require_tokenizer(tokenizer: Tokenizer, config: XR0Config) -> None:
+    """Raise a `TaktError` unless the image tokens have the ids that the model expects."""
+    ids = config.token_ids
+    for token, expected in (
+        (_IMAGE, ids.image),
+        ("<|vision_start|>", ids.vision_start),
+        ("<|vision_end|>", ids.vision_end),
+    ):
+        found = tokenizer.token_to_id(token)
+        if found != expected:
+            raise TaktError(
+                f"tokenizer: {token} is {found}, the model expects {expected}; "
+                "use the tokenizer.json that came with the weights"
+            )
+
+
 class XR0Processor:
     """Builds `PromptInputs` for one set of views; layouts are cached by instruction and size."""
 
@@ -76,11 +120,7 @@ class XR0Processor:
             raise TaktError(
                 "the prompt has no image slot: expected at least one camera view, got none"
             )
-        if tokenizer.token_to_id(_IMAGE) != config.token_ids.image:
-            raise TaktError(
-                f"tokenizer: {_IMAGE} is {tokenizer.token_to_id(_IMAGE)}, the model expects "
-                f"{config.token_ids.image}; use the tokenizer.json that came with the weights"
-            )
+        require_tokenizer(tokenizer, config)
         self.config = config
         self.tokenizer = tokenizer
         self.views = tuple(views)
@@ -100,11 +140,8 @@ class XR0Processor:
                 f"expected images of {len(self.views)} views {self.views}, got {len(images)}"
             )
         vision = self.config.vision
-        fitted = [self._fit(torch.as_tensor(view)) for view in images]
-        grids = tuple(
-            (view.shape[1] // vision.patch_size, view.shape[2] // vision.patch_size)
-            for view in fitted
-        )
+        fitted = [fit_images(view, self.config) for view in images]
+        grids = tuple(patch_grid(view, vision) for view in fitted)
         patches = torch.cat([pack_patches(view, vision) for view in fitted], dim=1)
         layouts = [self._layout(text, grids) for text in instructions]
         input_ids, position_ids, mask = _pad(layouts)
@@ -117,27 +154,10 @@ class XR0Processor:
             position_ids=position_ids,
         )
 
-    def _fit(self, view: torch.Tensor) -> torch.Tensor:
-        if view.dtype != torch.uint8 or view.ndim != 4 or view.shape[3] != 3:
-            raise TaktError(
-                f"images: expected (batch, height, width, 3) uint8, got {tuple(view.shape)} "
-                f"{view.dtype}; convert to RGB first"
-            )
-        size = fit_size(view.shape[1], view.shape[2], self.config)
-        return view if size == tuple(view.shape[1:3]) else resize(view, size)
-
     def _build_layout(self, instruction: str, grids: tuple[Grid, ...]) -> PromptLayout:
-        counts = [_image_tokens(grid, self.config.vision) for grid in grids]
+        counts = [image_tokens(grid, self.config.vision) for grid in grids]
         text = prompt_text(self.views, instruction, counts)
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-        if ids.count(self.config.token_ids.image) != sum(counts):
-            raise TaktError(f"instruction must not contain image tokens: {instruction!r}")
-        positions = rotary_positions(ids, grids, self.config)
-        return PromptLayout(torch.tensor(ids), torch.from_numpy(positions))
-
-
-def _image_tokens(grid: Grid, vision: VisionConfig) -> int:
-    return grid[0] * grid[1] // vision.spatial_merge_size**2
+        return lay_out(text, grids, self.tokenizer, self.config)
 
 
 def _pad(

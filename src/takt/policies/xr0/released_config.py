@@ -15,10 +15,16 @@ from takt.types import TaktError
 
 Json = dict[str, Any]
 
+
+class MissingContractError(TaktError):
+    """A released `config.json`, which does not say how the DiT treats its action tokens."""
+
+
 _OWN_FIELDS = (
     "flow_steps",
     "rotary",
     "image_pixels",
+    "image_rule",
     "initializer_range",
     "position_init_std",
 )
@@ -99,7 +105,7 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
     """
     own = data.get("takt", {})
     if contract is None and "contract" not in own:
-        raise TaktError(
+        raise MissingContractError(
             "config.json names no forward contract; pass HF_RELEASE for the released checkpoints "
             "or XR0_POSTTRAIN for weights from the released trainer. With the wrong one the "
             "attention mask and the action positions differ from training: silently wrong actions"
