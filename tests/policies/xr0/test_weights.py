@@ -1,61 +1,138 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
-from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN, Contract
+from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.presets import nano, xr0_4_7b
-from takt.policies.xr0.released_config import from_json, to_json
-from takt.policies.xr0.weights import CheckpointError
-from takt.types import TaktError
+from takt.policies.xr0.presets import xr0_4_7b
+from takt.policies.xr0.weights import CheckpointError, load_weights, read_weights, write_weights
+
+TABLE = "vlm.model.language_model.embed_tokens.weight"
+TRAINER = Path("last.ckpt/checkpoint/mp_rank_00_model_states.pt")
+
+
+@pytest.fixture(scope="session")
+def tensors(model):
+    """The model's weights in bfloat16, as the released files store them."""
+    return {name: x.bfloat16() for name, x in model.state_dict().items()}
 
 
 @pytest.fixture
-def saved(checkpoint, tmp_path):
-    save_checkpoint(tmp_path, checkpoint)
-    return tmp_path
+def whole(tensors, tmp_path):
+    write_weights(tmp_path, tensors.items())
+    return tmp_path / "model.safetensors"
 
 
-def test_round_trip(checkpoint, saved, spec):
-    loaded = load_checkpoint(saved)
-    assert loaded.model.config == checkpoint.model.config
-    weights = checkpoint.model.state_dict()
-    for name, tensor in loaded.model.state_dict().items():
-        assert torch.equal(tensor, weights[name]), name
-    assert loaded.tokenizer.to_str() == checkpoint.tokenizer.to_str()
-    ours, theirs = loaded.body(spec.name), checkpoint.body(spec.name)
-    assert (ours.action.mean == theirs.action.mean).all()
-    assert (ours.action.std == theirs.action.std).all()
-    assert ours.execute_horizon == theirs.execute_horizon
-    assert ours.state is None
+def files(directory):
+    return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_loaded_model_can_train_and_move(saved):
-    model = load_checkpoint(saved).model
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert not any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
-    assert model.bfloat16().dtype == torch.bfloat16
+def save_trainer(directory, module, **others):
+    path = directory / TRAINER
+    path.parent.mkdir(parents=True)
+    torch.save({"module": {f"model.{name}": x for name, x in module.items()}, **others}, path)
 
 
-def test_half_precision_storage_halves_the_file(checkpoint, saved, tmp_path):
-    save_checkpoint(tmp_path / "half", checkpoint, torch.float16)
-    whole, half = (d / "model.safetensors" for d in (saved, tmp_path / "half"))
-    assert half.stat().st_size < 0.55 * whole.stat().st_size
-    assert half.stat().st_size < 20e6
-    assert load_checkpoint(tmp_path / "half").model.dtype == torch.float32
+def assert_same(found, expected):
+    assert set(found) == set(expected)
+    for name, tensor in found.items():
+        assert tensor.dtype == expected[name].dtype, name
+        assert torch.equal(tensor.view(torch.uint8), expected[name].view(torch.uint8)), name
 
 
-def test_wrong_keys_are_all_named(saved):
-    weights = load_file(saved / "model.safetensors")
-    del weights["sink.weight"]
-    weights["dit.sink.weight"] = torch.zeros(1, 128)
-    weights["state_projector.layers.0.weight"] = torch.zeros(128, 31)
-    save_file(weights, saved / "model.safetensors")
+def test_bits_and_dtype_survive_shards(model, tensors, tmp_path):
+    odd = tensors | {"sink.weight": torch.full((1, 128), torch.nan).bfloat16()}
+    write_weights(tmp_path, odd.items(), shard_bytes=1_000_000)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    shards = sorted(set(index["weight_map"].values()))
+    assert files(tmp_path) == [*shards, "model.safetensors.index.json"]
+    assert shards[0] == f"model-00001-of-{len(shards):05d}.safetensors"
+    assert index["metadata"]["total_size"] == sum(x.nbytes for x in odd.values())
+    assert_same(
+        load_file(tmp_path / index["weight_map"][TABLE]),
+        {
+            name: odd[name]
+            for name, shard in index["weight_map"].items()
+            if shard == index["weight_map"][TABLE]
+        },
+    )
+    loaded = load_weights(model.config, tmp_path, dtype=None)
+    assert_same(loaded.state_dict(), odd)
+    assert not loaded.training
+
+
+def test_asked_for_dtypes(model, tensors, whole):
+    assert_same(
+        load_weights(model.config, whole).state_dict(), {k: x.float() for k, x in tensors.items()}
+    )
+    assert load_weights(model.config, whole, dtype=torch.float16).dtype == torch.float16
+
+
+def test_writing_again_leaves_one_layout(tensors, tmp_path):
+    for shard_bytes in (500_000, 1_000_000, 10**9, 1_000_000):
+        write_weights(tmp_path, tensors.items(), shard_bytes=shard_bytes)
+        assert_same(read_weights(tmp_path), tensors)
+        assert ("model.safetensors" in files(tmp_path)) == (shard_bytes == 10**9)
+        assert len({name[-19:] for name in files(tmp_path) if "-of-" in name}) <= 1
+
+
+def test_changing_loaded_weights_leaves_the_file(model, tensors, whole):
+    loaded = load_weights(model.config, whole, dtype=None)
+    with torch.no_grad():
+        loaded.sink.weight.add_(1)
+    assert_same(read_weights(whole), tensors)
+
+
+@pytest.mark.parametrize("path", [TRAINER, TRAINER.parent, TRAINER.parents[1], Path()])
+def test_trainer_layout(tensors, tmp_path, path):
+    head = {"vlm.lm_head.weight": tensors[TABLE]}
+    save_trainer(tmp_path, tensors | head, epoch=3, ds_version="0.17", names={"a"}, lr=[1e-5])
+    assert_same(read_weights(tmp_path / path), tensors)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_trainer_file_with_objects_is_refused_by_name_and_not_run(tensors, tmp_path):
+    save_trainer(tmp_path, tensors, callbacks=Trap(tmp_path / "sprung"))
+    with pytest.raises(CheckpointError, match="pathlib"):
+        read_weights(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_two_checkpoints_under_one_folder_are_listed(tensors, tmp_path):
+    for run in ("first", "second"):
+        save_trainer(tmp_path / run, tensors)
+    with pytest.raises(CheckpointError, match=r"(?s)first/last\.ckpt.*second/last\.ckpt"):
+        read_weights(tmp_path)
+
+
+def test_a_tied_head_is_accepted_and_another_one_refused(tensors, whole):
+    for head, fits in ((tensors[TABLE], True), (tensors[TABLE] + 1, False)):
+        save_file(tensors | {"vlm.lm_head.weight": head.clone()}, whole)
+        if fits:
+            assert_same(read_weights(whole), tensors)
+        else:
+            with pytest.raises(CheckpointError, match=r"lm_head\.weight.*embed_tokens"):
+                read_weights(whole)
+
+
+def test_wrong_keys_are_all_named(model, tensors, whole):
+    wrong = dict(tensors)
+    del wrong["sink.weight"]
+    wrong["dit.sink.weight"] = torch.zeros(1, 128)
+    wrong["state_projector.layers.0.weight"] = torch.zeros(128, 31)
+    save_file(wrong, whole)
     with pytest.raises(CheckpointError) as error:
-        load_checkpoint(saved)
+        load_weights(model.config, whole)
     message = str(error.value)
     assert "missing sink.weight (1, 128)" in message
     assert "unexpected dit.sink.weight" in message
@@ -63,50 +140,27 @@ def test_wrong_keys_are_all_named(saved):
     assert "(3 keys)" in message
 
 
-def test_unknown_body_lists_the_known(checkpoint):
-    with pytest.raises(CheckpointError, match="'toaster'.*nut-station"):
-        checkpoint.body("toaster")
+def test_damaged_files_are_named(tensors, tmp_path):
+    write_weights(tmp_path, tensors.items(), shard_bytes=2_000_000)
+    lost, cut = sorted(tmp_path.glob("*.safetensors"))[:2]
+    lost.rename(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match=f"not there: {lost.name}"):
+        read_weights(tmp_path)
+    (tmp_path / "elsewhere").rename(lost)
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=cut.name):
+        read_weights(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": []}')
+    with pytest.raises(CheckpointError, match=r"index\.json is not an index"):
+        read_weights(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_missing_file_is_named(saved, name):
-    (saved / name).unlink()
-    with pytest.raises(CheckpointError, match=name):
-        load_checkpoint(saved)
-
-
-def test_truncated_files_are_named(saved):
-    path = saved / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
-        load_checkpoint(saved)
-    (saved / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json"):
-        load_checkpoint(saved)
-
-
-def test_statistics_of_another_width_are_refused(saved):
-    path = saved / "preprocessor_config.json"
-    data = json.loads(path.read_text())
-    body = data["action_config"]["nut-station"]
-    body["mean"] = [row[:-1] for row in body["mean"]]
-    path.write_text(json.dumps(data))
-    with pytest.raises(CheckpointError, match="32"):
-        load_checkpoint(saved)
-
-
-def test_released_config_needs_a_contract():
-    data = to_json(nano())
-    del data["takt"]
-    with pytest.raises(TaktError, match="HF_RELEASE"):
-        from_json(data)
-    assert from_json(data, HF_RELEASE).contract == HF_RELEASE
-
-
-def test_own_contract_survives():
-    contract = Contract(name="narrow", local_window=2, rope_offset=7, decode_eps=1e-6, max_prefix=3)
-    config = nano(contract)
-    assert from_json(json.loads(json.dumps(to_json(config)))) == config
+@pytest.mark.parametrize("content", [b"", b"PK", {"module": [1]}, [1]])
+def test_what_is_no_trainer_file_is_named(tmp_path, content):
+    path = tmp_path / TRAINER.name
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(CheckpointError, match=path.name):
+        read_weights(path)
 
 
 def test_the_released_size():

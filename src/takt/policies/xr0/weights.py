@@ -194,14 +194,15 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 def _read_trainer(file: Path) -> dict[str, Tensor]:
     """`{"module": {"model.<key>": tensor}}`, whatever else the trainer stored beside it."""
     try:
-        objects = get_unsafe_globals_in_checkpoint(str(file))
-        if not objects:
+        refused = get_unsafe_globals_in_checkpoint(str(file))
+        content = None
+        if not refused:
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise CheckpointError(f"{file} is not a complete torch file: {error}") from error
-    if objects:
+    if refused:
         raise CheckpointError(
-            f"{file}: expected tensors and plain containers, got {', '.join(objects)}, which may "
+            f"{file}: expected tensors and plain containers, got {', '.join(refused)}, which could "
             "run code and is not loaded; where it was written, keep the weights alone: "
             'torch.save({"module": checkpoint["module"]}, path)'
         )
