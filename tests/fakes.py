@@ -19,7 +19,6 @@ IMAGE = 8  # pixels: what a fake camera sees need not be 64 x 64
 class FakeStation:
     """First-order lag towards the target; ends after a number of ticks drawn from the seed."""
 
-    CYCLE_CUT_S = 152.0
     CONSTANT_S = 40.0
 
     def __init__(self, tick_s: float = 0.0) -> None:
@@ -84,6 +83,16 @@ class FakeStation:
         image = np.zeros((height, width, 3), np.uint8)
         image[:, : 1 + self.ticks * (width - 1) // 60] = (40, 120, 200)
         return image
+
+
+class Silent:
+    """Watches a shift and says nothing."""
+
+    def cycle_begins(self, cycle: int) -> None: ...
+
+    def cycle_runs(self, cycle_s: float) -> None: ...
+
+    def cycle_ended(self, record: object) -> None: ...
 
 
 class FakePolicy:

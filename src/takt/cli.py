@@ -13,7 +13,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run `takt` with `argv` (default: the process's own arguments).
 
     Returns:
-        0 when the command worked, 2 for an error that the user can mend, 130 when interrupted.
+        0 when the command worked, 1 when what it checked is not right, 2 for an error that the
+        user can mend, 130 when interrupted.
     """
     match sys.argv[1:] if argv is None else argv:
         case [] | ["-h" | "--help", *_]:
@@ -39,9 +40,13 @@ def _run(name: str, argv: list[str]) -> int:
         print(f"takt {name}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            text = f"the disk is full ({error}); make room, run it again"
+        elif error.filename is not None:
+            text = f"cannot use {error.filename}: {error.strerror}; choose another path"
+        else:
             raise
-        print(f"takt {name}: the disk is full ({error}); make room, run it again", file=sys.stderr)
+        print(f"takt {name}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"takt {name}: interrupted", file=sys.stderr)

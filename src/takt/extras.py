@@ -17,19 +17,21 @@ def missing_modules(extra: str) -> list[str]:
     return [module for module in EXTRAS[extra] if find_spec(module) is None]
 
 
-def require_extra(extra: str, feature: str) -> None:
-    """Raise unless every module of `extra` is installed.
+def require_extra(extras: str, feature: str) -> None:
+    """Raise unless every module of `extras` is installed.
 
     Args:
-        extra: A key of `EXTRAS`.
+        extras: Keys of `EXTRAS`, separated by commas as pip takes them.
         feature: What needs it, as the user would say it ("takt shift").
 
     Raises:
         TaktError: Names the missing modules and the command that installs them.
     """
-    missing = missing_modules(extra)
+    lacking = {extra: missing_modules(extra) for extra in extras.split(",")}
+    missing = [module for modules in lacking.values() for module in modules]
     if missing:
+        named = ",".join(extra for extra, modules in lacking.items() if modules)
         raise TaktError(
             f"{feature} needs {', '.join(missing)}, not installed here; "
-            f"run: pip install 'takt-vla[{extra}]'"
+            f"run: pip install 'takt-vla[{named}]'"
         )

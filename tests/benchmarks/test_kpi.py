@@ -11,7 +11,7 @@ from takt.benchmarks.summary import summarise
 KEYS = {
     *("cycles", "both", "left", "right", "cycle_s", "idle_share", "stalls", "seam_ratio"),
     *("jerk_rms", "inference_ms", "latency_ms", "outcomes", "availability", "performance"),
-    *("quality", "oee", "first_pass_yield", "scrap", "interventions"),
+    *("quality", "oee", "first_pass_yield", "scrap", "interventions", "delay_ticks"),
 }
 
 
@@ -53,7 +53,7 @@ def test_a_perfect_shift_reaches_one() -> None:
 
 
 def test_summary_has_the_promised_names_and_counts() -> None:
-    found = summarise(RECORDS, 80.0).to_json()
+    found = summarise(RECORDS, 80.0, 3).to_json()
     assert set(found) == KEYS
     assert set(found["both"]) == {"n", "k", "rate", "lo", "hi"}
     assert (found["both"]["k"], found["left"]["k"], found["right"]["k"]) == (2, 3, 2)

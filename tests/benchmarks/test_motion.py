@@ -23,6 +23,7 @@ def trace(shares: list[float], chunk: list[int], held: list[bool], waiting: list
         compute_s=np.zeros(2, np.float32),
         delay_ticks=np.array([1, 3], np.int32),
         dropped=0,
+        missed=2,
         interventions={},
     )
 
@@ -38,7 +39,7 @@ def test_seams_stalls_and_idling() -> None:
         SPEC,
         planned_delay=2,
     )
-    assert (motion.ticks, motion.stalls, motion.waiting, motion.late) == (7, 1, 2, 1)
+    assert (motion.ticks, motion.stalls, motion.waiting, motion.late) == (7, 1 + 2, 2, 1)
     assert (motion.seam_count, motion.inner_count) == (1, 3)
     assert motion.seam_ratio == pytest.approx(4.0, rel=1e-3)
     assert motion.idle_share == pytest.approx(2 / 7)

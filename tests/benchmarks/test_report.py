@@ -7,16 +7,16 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
-from fakes import SPEC, FakePolicy, FakeStation
+from fakes import SPEC, FakePolicy, FakeStation, Silent
 from rich.console import Console
 
-from takt.benchmarks.live_table import LiveTable, Silent
+from takt.benchmarks.live_table import LiveTable
 from takt.benchmarks.player import Seat
 from takt.benchmarks.replay import FRAME_HZ, MAX_FRAMES, SIZE_PX, replay
 from takt.benchmarks.report import ShiftRun, build_report, pick_clips
-from takt.benchmarks.shift import ShiftConfig, resolve, run_shift
+from takt.benchmarks.shift import resolve, run_shift
+from takt.benchmarks.shift_config import ShiftConfig
 from takt.benchmarks.store import ShiftStore
-from takt.benchmarks.summary import summarise
 from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.inference import InlinePolicy
 
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ShiftRun:
     config = resolve(CONFIG, seat, SPEC)
     store = ShiftStore(tmp_path_factory.mktemp("shift"), config)
     records = run_shift(CONFIG, FakeStation(), seat, store, Silent())
-    return ShiftRun(config=config, records=records, summary=summarise(records, 80.0))
+    return ShiftRun(config, records)
 
 
 def test_report_is_self_contained_and_complete(run: ShiftRun) -> None:
@@ -55,8 +55,25 @@ def test_report_is_self_contained_and_complete(run: ShiftRun) -> None:
     assert page.count('src="data:video/mp4;base64,') == 2
     both = run.summary.both
     assert f"{both.k} of {both.n}" in page
-    for heading in ("Cycle times", "Outcomes", "Line indicators", "latency", "Side by side"):
+    for heading in (
+        "Cycle times",
+        "Outcomes",
+        "Line indicators",
+        "Inference latency",
+        "Side by side",
+    ):
         assert heading in page
+    motion, kpi = run.summary.motion, run.summary.kpi
+    for figure in (
+        f"{100 * both.lo:.1f}–{100 * both.hi:.1f}",
+        f"{run.summary.cycle_s['p95']:.1f} <small>s",
+        f"{100 * kpi.oee:.1f} <small>%",
+        f"{motion.seam_ratio:.2f} <small>×",
+        f"{motion.jerk_rms:.0f} <small>rad/s³",
+        "injected 80 ms = 3 ticks",
+        "takt shift --policy &#x27;&lt;b&gt;&#x27; --cycles 6 --mode async --seed 1000000",
+    ):
+        assert figure in page, figure
     assert "<b></b>" not in page
     assert "&lt;b&gt;" in page, "names are escaped"
 

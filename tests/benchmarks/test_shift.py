@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import SPEC, FakePolicy, FakeStation
+from fakes import SPEC, FakePolicy, FakeStation, Silent
 
 from takt.benchmarks.checkpoint import UnusableCheckpointError, read_chunking
 from takt.benchmarks.cycle import CycleRecord
-from takt.benchmarks.live_table import Silent
 from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, player_named
-from takt.benchmarks.shift import ShiftConfig, require_valid, resolve, run_shift
+from takt.benchmarks.shift import require_valid, resolve, run_shift
+from takt.benchmarks.shift_config import ShiftConfig
 from takt.benchmarks.store import ShiftMismatchError, ShiftStore, read_shift
 from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.inference import InlinePolicy, PolicyWorker
@@ -109,6 +109,38 @@ def test_another_shift_in_the_folder_is_refused_by_name(tmp_path: Path) -> None:
         read_shift(tmp_path / "nothing")
 
 
+def test_a_folder_without_a_finished_cycle_takes_any_shift(tmp_path: Path) -> None:
+    ShiftStore(tmp_path, resolve(CONFIG, seat(InlinePolicy(FakePolicy())), SPEC))
+    assert len(shift(tmp_path, replace(CONFIG, cycles=1, seed=10**6 + 7))) == 1
+
+
+def test_an_unfinished_or_damaged_shift_is_not_read(tmp_path: Path) -> None:
+    shift(tmp_path, replace(CONFIG, cycles=2))
+    (tmp_path / "cycles" / "000001.msgpack").unlink()
+    with pytest.raises(TaktError, match="2 cycles.*found 1"):
+        read_shift(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(TaktError, match="damaged"):
+        read_shift(tmp_path)
+
+
+def test_fewer_cycles_of_a_shift_are_its_first_ones(tmp_path: Path) -> None:
+    longer = shift(tmp_path)
+    shift(tmp_path, replace(CONFIG, cycles=2))
+    config, records = read_shift(tmp_path)
+    assert (config.cycles, len(records)) == (2, 2)
+    assert all(map(same, records, longer[:2]))
+
+
+def test_on_the_wall_clock_a_slow_body_stalls(tmp_path: Path) -> None:
+    config = replace(CONFIG, cycles=1, clock="wall")
+    (on_time,) = shift(tmp_path / "quick", config)
+    (slow,) = shift(tmp_path / "slow", config, tick_s=2 / SPEC.rate_hz)
+    assert slow.motion.missed >= slow.motion.ticks
+    assert slow.motion.stalls >= slow.motion.missed
+    assert on_time.motion.missed < on_time.motion.ticks / 2
+
+
 def test_learned_policies_are_scored_on_evaluation_seeds_only() -> None:
     require_valid(CONFIG, learned=True)
     require_valid(replace(CONFIG, seed=0), learned=False)
@@ -117,6 +149,8 @@ def test_learned_policies_are_scored_on_evaluation_seeds_only() -> None:
             require_valid(replace(CONFIG, seed=seed), learned=True)
     with pytest.raises(TaktError, match="at least one cycle"):
         require_valid(replace(CONFIG, cycles=0), learned=False)
+    with pytest.raises(TaktError, match="seed of at least 0"):
+        require_valid(replace(CONFIG, seed=-1), learned=False)
 
 
 def test_grey_hides_the_images_and_nothing_else() -> None:

@@ -115,6 +115,33 @@ def test_the_prefix_is_what_gets_executed() -> None:
         assert committed.stamp == observation.stamp
 
 
+class LeapingPolicy(FakePolicy):
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        chunk = super().infer(observation, committed)
+        chunk.actions[:, 0] += np.linspace(0, 2.5, len(chunk.actions), dtype=np.float32)
+        return chunk
+
+
+def test_the_prefix_is_what_gets_executed_also_where_the_governor_clamps() -> None:
+    policy = LeapingPolicy()
+    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    assert trace.interventions["step"] > 10
+    for observation, committed in zip(
+        policy.observations[1:-1], policy.committed[1:-1], strict=True
+    ):
+        assert committed is not None
+        tick = round(observation.stamp / SPEC.dt)
+        np.testing.assert_array_equal(committed.actions, trace.actions[tick : tick + 3])
+
+
+def test_a_policy_slower_than_its_plans_still_moves_the_body() -> None:
+    policy = FakePolicy()
+    worker = SlowWorker(policy, [HORIZON + 2] * 20)
+    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 200, worker)
+    assert trace.dropped <= len(trace.delay_ticks) / 2, "what a held body saw is still true"
+    assert (~trace.held[100:]).mean() > 0.3
+
+
 def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> None:
     policy = FakePolicy()
     worker = SlowWorker(policy, [0, 11])  # the second answer comes 3 ticks after the plan ran out

@@ -12,7 +12,7 @@ from takt.benchmarks import charts
 from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.replay import Clip
 from takt.benchmarks.shift_config import ResolvedShift
-from takt.benchmarks.summary import ShiftSummary
+from takt.benchmarks.summary import ShiftSummary, summarise
 from takt.benchmarks.wilson import Proportion
 from takt.embodiments.nut_station.cycle import OUTCOMES, TAKT_S
 
@@ -22,13 +22,17 @@ MODES = {"async": "asynchronous", "sync": "synchronous", "step": "step by step"}
 STITCH_S = 4.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ShiftRun:
     """A finished shift as the report needs it."""
 
     config: ResolvedShift
     records: Sequence[CycleRecord]
-    summary: ShiftSummary
+
+    @property
+    def summary(self) -> ShiftSummary:
+        """Its numbers."""
+        return summarise(self.records, self.config.injected_ms, self.config.delay_ticks)
 
 
 def pick_clips(records: Sequence[CycleRecord]) -> list[tuple[str, CycleRecord]]:
@@ -45,7 +49,7 @@ def pick_clips(records: Sequence[CycleRecord]) -> list[tuple[str, CycleRecord]]:
 
 def build_report(run: ShiftRun, clips: Sequence[Clip], beside: ShiftRun | None = None) -> str:
     """The whole page; `beside` is another shift to compare with."""
-    title = f"takt shift · {run.config['policy']} · {_mode(run)}"
+    title = f"takt shift · {run.config.policy} · {_mode(run)}"
     sections = [
         _hero(run.summary),
         _tiles(run.summary),
@@ -236,7 +240,7 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
 
 def _name(run: ShiftRun) -> str:
     policy = run.config.policy.rstrip("/").rpartition("/")[2]
-    return f"{policy}{', grey' if run.config['grey'] else ''}, {_mode(run)}"
+    return f"{policy}{', grey' if run.config.grey else ''}, {_mode(run)}"
 
 
 def _mode(run: ShiftRun) -> str:
@@ -267,29 +271,16 @@ def _config(run: ShiftRun) -> str:
         f"<tr><td>{escape(key)}</td><td><code>{escape(str(value))}</code></td></tr>"
         for key, value in asdict(config).items()
     )
+    definitions = files("takt.benchmarks").joinpath("definitions.html").read_text()
     body = (
         f"<p><code>{escape(config.command)}</code></p>"
         f"<details><summary>resolved config</summary><table>{rows}</table></details>"
-        f"<details><summary>definitions</summary>{_DEFINITIONS}</details>"
+        f"<details><summary>definitions</summary>{definitions}</details>"
     )
     note = "The same command gives the same trajectory."
     if config.clock == "wall":
         note = "On the wall clock no two runs are the same."
     return _card("Run it again", note, body)
-
-
-_DEFINITIONS = """<table>
-<tr><td>stalls</td><td>ticks with no due action after the first plan; on the wall clock also
-periods that passed without a tick</td></tr>
-<tr><td>idle share</td><td>share of ticks on which the body is held waiting for inference</td></tr>
-<tr><td>seam ratio</td><td>mean one-tick change at plan switches over the same inside plans, axes
-as shares of their range</td></tr>
-<tr><td>RMS jerk</td><td>third difference of executed joint targets over dt³</td></tr>
-<tr><td>availability</td><td>APT / PBT: beats less the time lost to cycles that were cut</td></tr>
-<tr><td>performance</td><td>takt × parts / APT</td></tr>
-<tr><td>quality</td><td>parts with both nuts installed / parts; nothing is reworked</td></tr>
-<tr><td>scrap</td><td>parts with a spline jam, a force limit or a nut not seated</td></tr>
-</table>"""
 
 
 def _footer() -> str:

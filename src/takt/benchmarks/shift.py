@@ -21,6 +21,7 @@ from takt.runtime.safety import Governor, step_limits
 from takt.seeds import require_split
 from takt.types import EmbodimentSpec, Seconds, TaktError
 
+
 class ShiftWatcher(Protocol):
     """Is told how the shift goes."""
 

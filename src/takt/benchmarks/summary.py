@@ -11,7 +11,6 @@ import numpy as np
 from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.kpi import LineKpi, line_kpi
 from takt.benchmarks.motion import Motion
-from takt.benchmarks.shift_config import ResolvedShift
 from takt.benchmarks.wilson import Proportion, wilson
 from takt.embodiments.nut_station.cycle import OUTCOMES, SIDES
 
@@ -52,8 +51,13 @@ class ShiftSummary:
         }
 
 
-def summarise(records: Sequence[CycleRecord], config: ResolvedShift) -> ShiftSummary:
-    """Pool at least one cycle. `delay_ticks` is what was injected, or planned for on a wall clock."""
+def summarise(
+    records: Sequence[CycleRecord], latency_ms: float | None, delay_ticks: int
+) -> ShiftSummary:
+    """Pool at least one cycle.
+
+    `latency_ms` is what was injected, None on the wall clock; there `delay_ticks` was planned for.
+    """
     ended = {side: [record.outcomes[side] for record in records] for side in SIDES}
     installed = {side: wilson(ended[side].count("installed"), len(records)) for side in SIDES}
     cycle_s = np.array([record.cycle_s for record in records])
@@ -73,8 +77,8 @@ def summarise(records: Sequence[CycleRecord], config: ResolvedShift) -> ShiftSum
             name: float(np.percentile(compute_ms, q)) if len(compute_ms) else None
             for name, q in (("p50", 50), ("p95", 95))
         },
-        latency_ms=config.injected_ms,
-        delay_ticks=config.delay_ticks,
+        latency_ms=latency_ms,
+        delay_ticks=delay_ticks,
         outcomes={
             side: {name: ended[side].count(name) for name in OUTCOMES if name in ended[side]}
             for side in SIDES

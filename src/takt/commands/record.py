@@ -32,8 +32,7 @@ class RecordConfig:
 def main(argv: list[str]) -> int:
     """Record until the dataset holds `--episodes`."""
     config = tyro.cli(RecordConfig, args=argv, prog="takt record")
-    require_extra("sim", "takt record")
-    require_extra("data", "takt record")
+    require_extra("sim,data", "takt record")
     from takt.recipes.demonstrations import record
 
     def report(done: int, seed: int) -> None:

@@ -2,17 +2,17 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from takt.extras import require_extra
+from takt.runtime.latency import PAPER_LATENCY_MS
 
 if TYPE_CHECKING:
-    from takt.benchmarks.cycle import CycleBody, CycleRecord
+    from takt.benchmarks.cycle import CycleBody
     from takt.benchmarks.report import ShiftRun
-    from takt.benchmarks.shift import ShiftConfig
+    from takt.benchmarks.shift_config import ShiftConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Config:
     """Folder of the cycles, the resolved config and report.html."""
     clock: Literal["virtual", "wall"] = "virtual"
     """virtual: as fast as it goes with injected latency; wall: real time and true latency."""
-    latency_ms: float = 80.0
+    latency_ms: float = PAPER_LATENCY_MS
     """Latency that is injected (virtual) or planned for (wall)."""
     policy: str = "nano"
     """nano, expert, hold, or the folder of a checkpoint."""
@@ -40,7 +40,7 @@ class Config:
     beside: Path | None = None
     """Folder of another finished shift to compare with in the report."""
     json: bool = False
-    """Print one JSON object instead of the live table."""
+    """Print one JSON object as the last line; the live table goes to stderr."""
 
 
 def main(argv: list[str]) -> int:
@@ -48,10 +48,8 @@ def main(argv: list[str]) -> int:
     import tyro
 
     config = tyro.cli(Config, args=argv, prog="takt shift")
-    require_extra("sim", "takt shift")
-    require_extra("data", "takt shift")
-    if config.policy not in ("hold", "expert"):
-        require_extra("train", f"takt shift --policy {config.policy}")
+    learned = config.policy not in ("hold", "expert")
+    require_extra("sim,data,train" if learned else "sim,data", "takt shift")
     try:
         return _run(config)
     except KeyboardInterrupt:
@@ -65,7 +63,11 @@ def main(argv: list[str]) -> int:
 
 
 def _run(config: Config) -> int:
+    from rich.console import Console
+
+    from takt.benchmarks.live_table import LiveTable
     from takt.benchmarks.player import Expert, Learned, player_named, take_seat
+    from takt.benchmarks.report import ShiftRun
     from takt.benchmarks.shift import require_valid, resolve, run_shift
     from takt.benchmarks.store import ShiftStore
     from takt.embodiments.nut_station.spec import SPEC
@@ -77,17 +79,18 @@ def _run(config: Config) -> int:
     beside = _read_run(config.beside) if config.beside else None
     # The expert asks on every tick and never looks: rendering for it would triple its time.
     station = NutStation(cameras=() if isinstance(player, Expert) else SPEC.cameras)
-    body, seat = take_seat(
+    seat = take_seat(
         player, station, mode=config.mode, latency_ms=config.latency_ms, grey=config.grey
     )
     try:
         resolved = resolve(shift, seat, station.spec)
         store = ShiftStore(config.out, resolved)
-        with _watcher(config) as watcher:
-            records = run_shift(shift, body, seat, store, watcher)
+        title = f"nut station · {config.policy} · {config.mode} · {config.clock} clock"
+        with LiveTable(config.cycles, title, Console(stderr=config.json)) as watcher:
+            records = run_shift(shift, station, seat, store, watcher)
     finally:
         seat.worker.close()
-    run = _shift_run(resolved, records)
+    run = ShiftRun(resolved, records)
     report = _write_report(config, run, station, beside)
     if config.json:
         print(json.dumps(run.summary.to_json()))
@@ -97,35 +100,16 @@ def _run(config: Config) -> int:
 
 
 def _shift_config(config: Config) -> "ShiftConfig":
-    from takt.benchmarks.shift import ShiftConfig
+    from takt.benchmarks.shift_config import ShiftConfig
 
-    asked = asdict(config)
-    for name in ("out", "beside", "json"):
-        del asked[name]
-    return ShiftConfig(**asked)
-
-
-def _watcher(config: Config) -> Any:  # noqa: ANN401 - a context manager around a ShiftWatcher
-    from contextlib import nullcontext
-
-    from takt.benchmarks.live_table import LiveTable, Silent
-
-    title = f"nut station · {config.policy} · {config.mode} · {config.clock} clock"
-    return nullcontext(Silent()) if config.json else LiveTable(config.cycles, title)
-
-
-def _shift_run(resolved: dict[str, Any], records: "Sequence[CycleRecord]") -> "ShiftRun":
-    from takt.benchmarks.report import ShiftRun
-    from takt.benchmarks.summary import summarise
-
-    latency_ms = resolved["latency_ms"] if resolved["clock"] == "virtual" else None
-    return ShiftRun(config=resolved, records=records, summary=summarise(records, latency_ms))
+    return ShiftConfig(**{f.name: getattr(config, f.name) for f in fields(ShiftConfig)})
 
 
 def _read_run(folder: Path) -> "ShiftRun":
+    from takt.benchmarks.report import ShiftRun
     from takt.benchmarks.store import read_shift
 
-    return _shift_run(*read_shift(folder))
+    return ShiftRun(*read_shift(folder))
 
 
 def _write_report(

@@ -33,8 +33,7 @@ class TrainConfig:
 def main(argv: list[str]) -> int:
     """Record what is missing, then run every stage."""
     config = tyro.cli(TrainConfig, args=argv, prog="takt train")
-    for extra in ("train", "sim", "data"):
-        require_extra(extra, "takt train")
+    require_extra("train,sim,data", "takt train")
     from takt.recipes import nut_station as recipe
 
     policy = recipe.run(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from takt.types import TaktError
 
-
 PAPER_LATENCY_MS = 80.0
 """One inference of the 4.7 B model on the paper's card."""
 

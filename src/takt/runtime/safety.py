@@ -10,9 +10,9 @@ from takt.types import ActionSpace, EmbodimentSpec, TaktError
 # Half a turn a second: the joint limit of common collaborative arms. A linear axis (gripper) may be
 # commanded in one step; its own drive limits the speed.
 MAX_SPEED = {"rad": np.pi, "m": np.inf}
-# A clamp at a bound counts as an intervention beyond this share of the axis range: a plan that wants
-# an axis at its stop (a gripper fully open) scatters round the bound and harms nobody. A clamped
-# step always changes the motion; its slack is for rounding only.
+# A clamp at a bound counts as an intervention beyond this share of the axis range: a plan that
+# wants an axis at its stop (a gripper fully open) scatters round the bound and harms nobody. A
+# clamped step always changes the motion; its slack is for rounding only.
 BOUND_TOLERANCE = 0.02
 STEP_TOLERANCE = 1e-3
 
