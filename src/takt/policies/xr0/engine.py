@@ -1,0 +1,95 @@
+"""Fast inference with one XR-0 and one fixed shape.
+
+The numbers are those of `XR0.sample`; the work is arranged for latency. On a GPU each stage is a
+CUDA graph over fixed buffers, elsewhere the same functions run directly.
+"""
+
+import torch
+from torch import Tensor
+
+from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.engine_flow import FlowLoop
+from takt.policies.xr0.engine_graph import Recorded
+from takt.policies.xr0.engine_layout import require_chunk_shapes
+from takt.policies.xr0.engine_prefill import Prefill
+from takt.policies.xr0.model import XR0
+
+
+class Engine:
+    """Plans chunks of one length for prompts of one layout.
+
+    The keys and values of the last prompt are kept: `refresh` plans again from a newer state
+    without looking again. Not for concurrent use; the model must not be trained beside it, since
+    its folded weights would be stale.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: XR0,
+        inputs: PromptInputs,
+        horizon: int,
+        *,
+        steps: int | None = None,
+        compiled: bool = False,
+    ) -> None:
+        """Prepare, and on a GPU warm up and record, everything.
+
+        Args:
+            model: In evaluation mode, on its device, in its dtype, perhaps quantised. Its
+                query, key and value and its gate and up weights move into joint storage.
+            inputs: A prompt of the layout to serve: batch, padding, positions, image sizes.
+            horizon: T, actions per chunk.
+            steps: Euler steps; the config's by default, 1 for a one-step distilled model.
+            compiled: Fuse small operations with torch.compile (minutes at first; needs a C++
+                compiler, or Triton on a GPU).
+        """
+        self._prefill = Prefill(model, inputs)
+        self._prefill.see()
+        cache = self._prefill.read()
+        self._flow = FlowLoop(model, cache, horizon, steps or model.config.flow_steps)
+        if compiled:
+            self._prefill.compile()
+            self._flow.compile()
+        device = model.sink.weight.device
+        with torch.inference_mode():
+            self._see = Recorded(self._prefill.see, device)
+            self._read = Recorded(self._read_prompt, device)
+            self._integrate = Recorded(self._flow, device)
+            self.look(inputs)
+
+    def plan(
+        self,
+        inputs: PromptInputs,
+        state: Tensor,
+        action_mask: Tensor,
+        noise: Tensor,
+        prefix: Tensor | None = None,
+    ) -> Tensor:
+        """Look, then plan; arguments and result as of `XR0.sample`.
+
+        Raises:
+            EngineError: Inputs of another shape or layout than the engine's.
+        """
+        self.look(inputs)
+        return self.refresh(state, action_mask, noise, prefix)
+
+    @torch.inference_mode()
+    def look(self, inputs: PromptInputs) -> None:
+        """Run vision and language and keep their keys and values."""
+        self._prefill.load(inputs)
+        self._see()
+        self._read()
+
+    def refresh(
+        self, state: Tensor, action_mask: Tensor, noise: Tensor, prefix: Tensor | None = None
+    ) -> Tensor:
+        """Plan from a newer state on the kept keys and values: the action expert alone runs."""
+        require_chunk_shapes(self._flow.chunk, self._flow.state, state, action_mask, noise, prefix)
+        with torch.inference_mode():
+            self._flow.begin(state, action_mask, noise, prefix)
+            self._integrate()
+        return self._flow.chunk.clone()
+
+    def _read_prompt(self) -> None:
+        self._flow.load(self._prefill.read())
