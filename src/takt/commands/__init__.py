@@ -4,6 +4,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "what works on this machine, and how to mend the rest",
     "record": "write demonstrations of a scripted expert as a dataset",
     "data": "inspect a dataset",
+    "model": "inspect a checkpoint, compare it with recorded numbers",
     "chat": "ask the vision-language backbone about images",
     "train": "train a policy by the name of its recipe",
     "shift": "run a shift of the station and write its report",

@@ -1,185 +1,182 @@
 """Numbers recorded from the released code on tiny random weights (tests/data/parity/README.md)."""
 
 import json
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from takt.policies.common.qwen3_vl import encode_images
-from takt.policies.xr0.cache import PromptInputs
-from takt.policies.xr0.config import CONTRACTS, XR0_POSTTRAIN
-from takt.policies.xr0.images import pack_patches
-from takt.policies.xr0.masks import dit_positions
-from takt.policies.xr0.processor import rotary_positions
-from takt.policies.xr0.released_config import from_json
-from takt.policies.xr0.weights import load_weights
-from takt.transforms.normalise import Normalise
+from takt.policies.xr0.parity import check_parity
+from takt.policies.xr0.parity_trace import trace
+from takt.policies.xr0.parity_variant import split_name
+from takt.types import TaktError
 
 DATA = Path(__file__).parents[2] / "data" / "parity"
-TOLERANCE = 1e-4
 
 
-class Case:
-    """One recorded directory."""
+class Copy:
+    """A case to change; `write` puts `inputs` and `outputs` into its directory."""
 
-    def __init__(self, name):
-        self.directory = DATA / name
-        data = json.loads((self.directory / "config.json").read_text())
-        self.fixture = data["fixture"]
-        self.config = from_json(data, CONTRACTS[self.fixture["contract"]])
-        self.inputs = load_file(self.directory / "inputs.safetensors")
-        self.outputs = load_file(self.directory / "outputs.safetensors")
+    def __init__(self, name, directory):
+        shutil.copytree(DATA / name, directory, dirs_exist_ok=True)
+        self.directory = directory
+        self.inputs = load_file(directory / "inputs.safetensors")
+        self.recorded = load_file(directory / "outputs.safetensors")
+        self.outputs = {}
 
-    def model(self, **changes):
-        return load_weights(replace(self.config, **changes), self.directory / "model.safetensors")
-
-    def recorded(self, variant):
-        """Outputs of one variant; those of the whole case have no dot-prefix of a variant."""
-        others = [*self.fixture.get("variants", []), "prefix0.", "prefix2."]
-        if variant:
-            return {
-                k.removeprefix(variant): v for k, v in self.outputs.items() if k.startswith(variant)
-            }
-        return {k: v for k, v in self.outputs.items() if not k.startswith(tuple(others))}
-
-    def prompt(self):
-        x = self.inputs
-        positions = [
-            rotary_positions(ids.tolist(), self.grids(), self.config) for ids in x["input_ids"]
-        ]
-        return PromptInputs(
-            input_ids=x["input_ids"],
-            attention_mask=x["attention_mask"],
-            pixel_values=x["pixel_values"],
-            image_grid_thw=x["image_grid_thw"],
-            position_ids=torch.from_numpy(np.stack(positions, axis=1)),
-        )
-
-    def grids(self):
-        return [(rows, columns) for _, rows, columns in self.inputs["image_grid_thw"].tolist()]
+    def write(self):
+        for name in ("inputs", "outputs"):
+            tensors = {key: x.contiguous().clone() for key, x in getattr(self, name).items()}
+            save_file(tensors, self.directory / f"{name}.safetensors")
+        return self.directory
 
 
-def trace(case, model, *, steps=5, prefix=0, noise=None):
-    """Every intermediate that the fixtures record, by its recorded name."""
-    x = case.inputs
-    noise = x["noise"] if noise is None else noise
-    clean = x["action"][:, :prefix] if prefix else None
-    prompt, mask = case.prompt(), x["action_mask"].to(model.dtype)
-    cache = model.encode(prompt)
-    out = trace_vlm(case, model, prompt, cache)
-    out |= trace_layout(model, cache, noise.shape[1], prefix)
-    out |= trace_flow(model, cache, x["state"], mask, noise, clean, steps)
-    out["actions"] = model.sample(prompt, x["state"], mask, noise, clean, steps)
-    if "stats.mean" in x:
-        mean, std = x["stats.mean"].numpy(), x["stats.std"].numpy()
-        statistics = Normalise(mean, std, model.config.contract.decode_eps)
-        out["decoded"] = torch.from_numpy(statistics.inverse(out["actions"].numpy()))
-        out["mask_from_stats"] = torch.from_numpy(statistics.mask)[None]
-    return out
-
-
-def trace_vlm(case, model, prompt, cache):
-    pixels = prompt.pixel_values.to(model.dtype)
-    visual = encode_images(model.vlm.model.visual, pixels, case.grids(), model.config.rotary)
-    out = {"vlm.position_ids": prompt.position_ids, "vlm.image_embeds": visual.embeds}
-    out |= {f"vlm.deepstack.{i}": level for i, level in enumerate(visual.deepstack)}
-    for number, key, value in zip(model.config.kv_layers, cache.keys, cache.values, strict=True):
-        out |= {f"vlm.k.{number}": key, f"vlm.v.{number}": value}
-    return out
-
-
-def trace_layout(model, cache, horizon, prefix):
-    (cos, sin), mask = model.token_layout(cache, horizon, prefix, model.dtype)
-    lead, offset = 1 + model.config.state_length, model.config.contract.rope_offset
-    positions = dit_positions(cache.max_position, lead, horizon, prefix, offset)
-    names = ("dit.cos", "dit.sin", "dit.attn_mask", "dit.position_ids")
-    return dict(zip(names, (cos[:, 0], sin[:, 0], mask, positions), strict=True))
-
-
-def trace_flow(model, cache, state, mask, noise, clean, steps):
-    """Integrate by hand over `velocity`, recording the first step's hidden states."""
-    out, prefix = {}, 0 if clean is None else clean.shape[1]
-    for number, layer in enumerate(model.dit.layers):
-
-        def record(_, inputs, output, number=number):
-            out.setdefault(f"dit.layer_out.0.{number}", output)
-            if number == 0:
-                out.setdefault("dit.in.0", inputs[0])
-
-        layer.register_forward_hook(record)
-    chunk = noise.to(model.dtype, copy=True)
-    if clean is not None:
-        chunk[:, :prefix] = clean
-    for step in range(steps):
-        tau = torch.full((len(noise),), step / steps)
-        out[f"dit.t_embeds.{step}"] = model.t_projector(model.t_embedder(tau))
-        out[f"velocity.{step}"] = model.velocity(cache, state, chunk, tau, mask, prefix)
-        chunk = chunk + out[f"velocity.{step}"] / steps
-    return out
-
-
-def compare(recorded, computed, tolerance=TOLERANCE):
-    """Every recorded tensor is compared; none is skipped for want of a name."""
-    assert recorded
-    assert set(recorded) - set(computed) == set()
-    for name, expected in recorded.items():
-        actual = computed[name].expand(expected.shape).float()
-        difference = (actual - expected.float()).abs().max().item()
-        assert difference <= tolerance, f"{name}: {difference:.2e}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_gradient():
-    with torch.no_grad():
-        yield
-
-
-@pytest.mark.parametrize("name", ["hf_release", "hf_release_b1"])
-def test_released_contract(name):
-    case = Case(name)
-    compare(case.recorded(""), trace(case, case.model()))
-
-
-@pytest.mark.parametrize("prefix", [0, 2])
-def test_posttraining_contract(prefix):
-    case = Case("xr0_posttrain")
-    computed = trace(case, case.model(), prefix=prefix)
-    compare(case.recorded(f"prefix{prefix}."), computed)
-    compare(case.recorded(""), computed)
-
-
-def test_more_flow_steps():
-    case = Case("hf_release_b1")
-    compare(case.recorded("steps10."), trace(case, case.model(), steps=10))
-
-
-def test_rounded_rotary_frequencies():
-    case = Case("hf_release_b1")
-    compare(case.recorded("rope_bf16."), trace(case, case.model(rotary="bfloat16")))
-
-
-def test_whole_model_in_bfloat16():
-    case = Case("hf_release_b1")
-    model = case.model(rotary="bfloat16").bfloat16()
-    computed = trace(case, model, noise=case.inputs["bf16.noise"])
-    compare(case.recorded("bf16."), computed, tolerance=0.1)
-
-
-def test_same_weights_under_the_other_contract():
-    case = Case("hf_release_b1")
-    computed = trace(case, case.model(contract=XR0_POSTTRAIN))
-    compare(case.recorded("as_xr0_posttrain."), computed)
-    own = case.recorded("")["actions"]
-    assert (computed["actions"] - own).abs().max() > 0.01
+@pytest.fixture
+def case(tmp_path):
+    return lambda name: Copy(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["hf_release", "hf_release_b1", "xr0_posttrain"])
-def test_images_pack_as_the_released_processor_packs_them(name):
-    case = Case(name)
-    images = sorted(key for key in case.inputs if key.startswith("image.") and key[6:].isdigit())
-    patches = [pack_patches(case.inputs[key][None], case.config.vision)[0] for key in images]
-    torch.testing.assert_close(torch.cat(patches), case.inputs["pixel_values"], atol=1e-6, rtol=0)
+def test_public_cases_agree(name):
+    report = check_parity(DATA / name)
+    assert [item.name for item in report.differences if not item.is_within] == []
+    assert report.passed
+    recorded = set(load_file(DATA / name / "outputs.safetensors"))
+    assert {item.name for item in report.differences} == recorded | {"pixel_values"}
+    assert max(x.largest for x in report.differences if not x.name.startswith("bf16.")) < 2e-5
+
+
+def test_the_other_contract_gives_other_actions(case):
+    copy = case("hf_release_b1")
+    copy.outputs["as_xr0_posttrain.actions"] = copy.recorded["actions"]
+    report = check_parity(copy.write())
+    assert report.differences[-1].largest > 0.01
+    assert not report.passed
+
+
+def test_variants_of_horizon_and_prefix(case):
+    """A causal chunk does not depend on its later rows, and a whole prefix is the answer."""
+    copy = case("xr0_posttrain")
+    action, two = copy.inputs["action"], copy.recorded["prefix2.actions"]
+    copy.outputs = {
+        "T4.prefix2.actions": two[:, :4],
+        "steps5.prefix2.actions": two,
+        "prefix6.actions": action,
+        "prefix9.velocity.3": torch.zeros_like(action),
+        "T3.prefix5.actions": action[:, :3],
+        "prefix-1.actions": copy.recorded["prefix0.actions"],
+        "prefix6.dit.position_ids": copy.recorded["prefix0.dit.position_ids"]
+        - torch.tensor([0, 0, *[10] * 6]),
+    }
+    report = check_parity(copy.write())
+    assert len(report.differences) == 1 + len(copy.outputs)
+    assert report.passed
+
+
+def test_padding_on_either_side_and_several_images_per_prompt(case):
+    """Two copies of one prompt, padded right and left, answer as it does alone."""
+    copy = case("hf_release_b1")
+    x, pads = copy.inputs, 3
+    ids, mask = x["input_ids"], torch.ones_like(x["input_ids"])
+    zeros = ids.new_zeros(1, pads)
+    right, left = torch.cat((ids, zeros), 1), torch.cat((zeros, ids), 1)
+    seen, late = torch.cat((mask, zeros), 1), torch.cat((zeros, mask), 1)
+    keys = copy.recorded["vlm.k.3"]
+    unread = keys.new_full((1, keys.shape[1], pads, keys.shape[3]), torch.nan)
+    copy.outputs = {name: copy.recorded[name].repeat(2, 1, 1) for name in ("actions", "velocity.0")}
+    copy.outputs["vlm.k.3"] = torch.cat(
+        (torch.cat((keys, unread), 2), torch.cat((unread, keys), 2)), 0
+    )
+    copy.outputs["leftpad.actions"] = copy.outputs["actions"]
+    images = {f"image.{i + 2}": x[f"image.{i}"] for i in range(2)}
+    batched = ("pixel_values", "image_grid_thw", "state", "action_mask", "noise")
+    copy.inputs = x | images | {name: torch.cat((x[name], x[name])) for name in batched}
+    copy.inputs |= {
+        "input_ids": torch.cat((right, left)),
+        "attention_mask": torch.cat((seen, late)),
+    }
+    copy.inputs["leftpad.input_ids"] = torch.cat((left, left))
+    copy.inputs["leftpad.attention_mask"] = torch.cat((late, late))
+    report = check_parity(copy.write())
+    assert [item.name for item in report.differences][-1] == "leftpad.actions"
+    assert report.passed
+
+
+@pytest.mark.parametrize("label", ["", "bf16."])
+def test_noise_is_drawn_from_the_seed_when_none_is_recorded(case, label):
+    copy = case("hf_release_b1")
+    copy.inputs = {k: v for k, v in copy.inputs.items() if not k.endswith("noise")}
+    copy.outputs = {f"{label}actions": copy.recorded[f"{label}actions"]}
+    assert check_parity(copy.write()).passed
+
+
+def test_contract_of_the_recording_overrides_the_named_one(case):
+    copy = case("xr0_posttrain")
+    copy.outputs = {"prefix0.dit.attn_mask": copy.recorded["prefix0.dit.attn_mask"]}
+    path = copy.write() / "config.json"
+    data = json.loads(path.read_text())
+    data["fixture"]["xr0"]["local_window"] = 2
+    path.write_text(json.dumps(data))
+    assert check_parity(copy.directory).differences[-1].largest == 1
+
+
+def test_another_implementation_can_be_checked(case):
+    """One that forgets a tensor and rounds another."""
+
+    def other(model, run):
+        computed = trace(model, run)
+        del computed["velocity.3"]
+        return computed | {"actions": computed["actions"].bfloat16()}
+
+    report = check_parity(DATA / "hf_release", trace=other)
+    assert report.not_compared == ("velocity.3",)
+    assert [item.name for item in report.differences if not item.is_within] == ["actions"]
+
+
+@pytest.mark.parametrize("recorded", [torch.full((1, 6, 8), torch.nan), torch.zeros(1, 5, 8)])
+def test_no_number_and_another_shape_never_agree(case, recorded):
+    copy = case("hf_release")
+    copy.outputs["actions"] = recorded
+    (_, item) = check_parity(copy.write(), tolerance=1e9).differences
+    assert not item.is_within
+    assert item.note
+
+
+def test_images_that_do_not_make_the_pixels_fail(case):
+    copy = case("hf_release_b1")
+    copy.outputs["vlm.position_ids"] = torch.zeros(3, 1, 38)
+    copy.inputs["image.0"], copy.inputs["image.1"] = copy.inputs["image.1"], copy.inputs["image.0"]
+    assert check_parity(copy.write()).differences[0].largest > 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"noise": None}, "fixture.seed"),
+        ({"state": None}, "lacks 'state'"),
+        ({"state": torch.zeros(2, 1, 8)}, "state: expected shape"),
+        ({"action": None}, "lacks 'action'"),
+        ({"image_grid_thw": torch.tensor([[1, 2, 6]])}, "pixel_values: expected shape .12,"),
+        ({"input_ids": torch.full((1, 22), 3)}, "image tokens"),
+        ({"image.0": torch.zeros(33, 48, 3, dtype=torch.uint8)}, "multiples of 16"),
+        ({"image.0": torch.zeros(32, 48, 3)}, "uint8"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(case, change, says):
+    copy = case("xr0_posttrain")
+    copy.outputs["prefix2.actions"] = copy.recorded["prefix2.actions"]
+    copy.inputs |= change
+    copy.inputs = {name: tensor for name, tensor in copy.inputs.items() if tensor is not None}
+    with pytest.raises(TaktError, match=says):
+        check_parity(copy.write())
+
+
+def test_names_are_read_word_by_word():
+    variant, name = split_name("T4.prefix2.bf16.dit.layer_out.0.1")
+    assert (variant.horizon, variant.prefix, variant.label) == (4, 2, "T4.prefix2.bf16.")
+    assert variant.dtype == torch.bfloat16
+    assert name == "dit.layer_out.0.1"
+    assert split_name("as_nothing.actions")[1] == "as_nothing.actions"
+    assert split_name("steps0.actions")[1] == "steps0.actions"
