@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from takt.policies.xr0.config import DiTConfig
+from takt.policies.xr0.config import XR0_POSTTRAIN, DiTConfig
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.processor import XR0Processor
@@ -46,7 +46,7 @@ BODY = EmbodimentSpec(
     mirror=Mirror(axes=(2, 3, 0, 1), signs=(-1.0, 1.0, -1.0, 1.0), cameras=(0, 2, 1)),
 )
 LOOP = LoopConfig(steps=4, batch_size=4, warmup=2, save_every_s=-1.0)  # saves at every step
-_NANO = nano(image_px=PX)
+_NANO = nano(replace(XR0_POSTTRAIN, max_prefix=2), image_px=PX)
 MODEL = replace(
     _NANO,
     text=replace(

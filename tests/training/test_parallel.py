@@ -1,4 +1,4 @@
-"""Two ranks see what one process would see."""
+"""Two ranks see what one process would see, if all of their entries count."""
 
 import numpy as np
 import pytest

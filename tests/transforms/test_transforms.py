@@ -101,3 +101,15 @@ def test_state_round_trip(normalised):
     np.testing.assert_allclose(transform.inverse(wide), state, atol=1e-5)
     spread = wide[:, SPEC.slots[0]].std()
     assert bool(abs(spread - 1) < 1e-3) == normalised
+
+
+def test_padded_steps_do_not_count_in_the_statistics():
+    rng = np.random.default_rng(0)
+    actions, state = rng.normal(size=(50, 3, len(SPEC.slots))), np.zeros((50, len(SPEC.slots)))
+    valid = np.ones((50, 3), bool)
+    valid[20:, 2] = False
+    padded = np.where(valid[..., None], actions, 1e3)
+    fitted = fit_action_statistics(padded, state, SPEC, WIDTH, 0.0, valid)
+    short = fit_action_statistics(actions[:20], state[:20], SPEC, WIDTH, 0.0)
+    np.testing.assert_allclose(fitted.mean[2], short.mean[2], rtol=1e-5)
+    np.testing.assert_allclose(fitted.std[2], short.std[2], rtol=1e-5)

@@ -1,6 +1,6 @@
 """A stage's resumable state on disk."""
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from takt.datasets.atomic import write_atomically
 from takt.types import TaktError
 
 
@@ -22,17 +23,20 @@ class TrainingState:
 
 
 def save_state(path: Path, state: TrainingState) -> None:
-    """Write by temporary file and rename: a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    """Write by temporary file and rename: a kill leaves the old file or the new one.
+
+    Raises:
+        OSError: no space; the old file is still there.
+    """
     content = {
         "step": state.step,
         "stage": state.stage,
         "optimiser": state.optimiser,
         "ema": state.ema,
     }
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    buffer = io.BytesIO()  # torch.save hides the OSError of a full disk
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def load_state(path: Path) -> TrainingState:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
+from takt.datasets.atomic import NO_SPACE
 from takt.processes import die_with_parent
 from takt.types import TaktError
 
@@ -31,7 +32,11 @@ def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # n
     messages, sender = get_context("spawn").Pipe(duplex=False)
     try:
         start_processes(
-            _run, (work, ranks, _free_port(), sender, arguments), ranks, start_method="spawn"
+            _run,
+            (work, ranks, _free_port(), sender, arguments),
+            ranks,
+            daemon=True,  # an interrupted launcher ends them instead of waiting for them
+            start_method="spawn",
         )
     except ProcessRaisedException:
         if messages.poll():
@@ -56,7 +61,11 @@ def barrier() -> None:
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over ranks; a missing one counts as zero."""
+    """Replace every gradient by its mean over ranks; a missing one counts as zero.
+
+    Each rank's loss is a mean over its own visible entries (masks, prefixes), so the result differs
+    a little from the joint batch's where the ranks see unequally many; equal counts agree.
+    """
     if world_size() == 1:
         return
     for parameter in parameters:
@@ -87,6 +96,10 @@ def _run(
         work(*arguments)
     except TaktError as error:
         messages.send_bytes(str(error).encode())
+        raise
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            messages.send_bytes(b"the disk is full; make room, run it again to go on")
         raise
     finally:
         dist.destroy_process_group()

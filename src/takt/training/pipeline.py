@@ -29,7 +29,7 @@ from takt.training.stage import Stage
 from takt.transforms.actions import ActionTransform, fit_action_statistics
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform, fit_state_statistics
-from takt.types import EmbodimentSpec
+from takt.types import EmbodimentSpec, TaktError
 
 Report = Callable[[str, StepReport], None]
 WEIGHTS_DTYPE = torch.float16  # of checkpoints; a stage's own state keeps float32
@@ -72,6 +72,15 @@ class TrainingConfig:
     post: LoopConfig
     refine: LoopConfig
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Some delay d can be run, d <= T_e <= T - d, and a prefix leaves something to learn."""
+        longest = self.model.contract.max_prefix
+        if not 0 < self.execute < self.horizon or longest >= self.horizon:
+            raise TaktError(
+                f"expected 0 < T_e < T and max_prefix < T, got T_e={self.execute}, "
+                f"T={self.horizon}, max_prefix={longest}; lower execute or the contract's prefix"
+            )
 
 
 def train(
@@ -150,10 +159,10 @@ def run_stages(
 
 def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
     """Statistics of every chunk and state of the data."""
-    chunks, _ = frames.chunk(np.arange(len(frames)), config.horizon)
+    chunks, valid = frames.chunk(np.arange(len(frames)), config.horizon)
     width, eps = config.model.action_dim, config.model.contract.decode_eps
     return BodyStatistics(
-        action=fit_action_statistics(chunks, frames.state, spec, width, eps),
+        action=fit_action_statistics(chunks, frames.state, spec, width, eps, valid),
         state=fit_state_statistics(frames.state, Slots(spec.slots, config.model.state_dim), eps),
         execute_horizon=config.execute,
     )

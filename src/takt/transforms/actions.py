@@ -35,7 +35,12 @@ class ActionTransform:
 
 
 def fit_action_statistics(
-    actions: np.ndarray, state: np.ndarray, spec: EmbodimentSpec, width: int, eps: float
+    actions: np.ndarray,
+    state: np.ndarray,
+    spec: EmbodimentSpec,
+    width: int,
+    eps: float,
+    valid: np.ndarray | None = None,
 ) -> Normalise:
     """Per-timestep statistics of demonstrated chunks.
 
@@ -45,7 +50,13 @@ def fit_action_statistics(
         spec: The body.
         width: Policy columns D.
         eps: Of the policy's contract.
+        valid: (chunk, T) boolean, False on padded steps, which do not count; all do by default.
     """
     offsets = RelativeToState(spec.relative).forward(actions.astype(np.float64), state)
     wide = Slots(spec.slots, width).forward(offsets)
-    return Normalise(wide.mean(0).astype(np.float32), wide.std(0).astype(np.float32), eps)
+    if valid is None:
+        valid = np.ones(wide.shape[:2], bool)
+    weight = valid[..., None] / np.maximum(valid.sum(0), 1)[:, None]
+    mean = (wide * weight).sum(0)
+    std = np.sqrt(((wide - mean) ** 2 * weight).sum(0))
+    return Normalise(mean.astype(np.float32), std.astype(np.float32), eps)
