@@ -1,6 +1,10 @@
 """`takt shift` on the real station, driven by its scripted expert."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +45,8 @@ def test_expert_shift_is_reported_and_repeats_bit_for_bit(
         (["--policy", "nowhere"], "no config.json"),
         (["--policy", "hold", "--latency-ms", "900"], "d <= T_e"),
         (["--policy", "hold", "--cycles", "0"], "at least one cycle"),
+        (["--policy", "hold", "--seed", "-1"], "at least 0"),
+        (["--policy", "expert", "--grey"], "--grey"),
         (["--policy", "nano", "--seed", "7"], "evaluation seeds"),
         (["--policy", "hold", "--beside", "nowhere"], "expected a shift"),
         (["--mode", "naive"], "naive"),
@@ -57,3 +63,24 @@ def test_bad_input_is_named_and_leaves_nothing(
     assert status == 2
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_an_interrupted_shift_says_what_it_keeps(tmp_path: Path) -> None:
+    argv = ["shift", "--policy", "expert", "--cycles", "50", "--out", str(tmp_path)]
+    code = "import sys; from takt.cli import main; sys.exit(main(sys.argv[1:]))"
+    child = subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("cycles/*.msgpack")) and child.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    kept = len(list(tmp_path.glob("cycles/*.msgpack")))
+    assert child.returncode == 130
+    assert f"{kept} of 50 cycles are kept" in said
+
+
+def test_an_impossible_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["shift", "--policy", "hold", "--cycles", "1", "--out", "/dev/null/shift"]
+    assert main(argv) == 2
+    assert "/dev/null" in capsys.readouterr().err

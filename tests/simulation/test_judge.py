@@ -19,7 +19,6 @@ ON_FEEDER = NutState(
     height=-0.005,
     offset=0.25,
     mark_error=0.0,
-    yaw_error=0.0,
     tilt=0.0,
     gripped=False,
     pin_force_n=0.0,

@@ -30,10 +30,26 @@ class TrainConfig:
     """Print one JSON object as the last line."""
 
 
+def _require_sane(config: TrainConfig) -> None:
+    from takt.types import TaktError
+
+    asked = {
+        "episodes": config.episodes,
+        "corrections": config.corrections,
+        "ranks": config.ranks,
+    }
+    for name, number in asked.items():
+        if number is not None and number < 1:
+            raise TaktError(f"expected at least 1, got --{name} {number}; choose more")
+    if not config.scale > 0:
+        raise TaktError(f"expected a positive share of the steps, got --scale {config.scale}")
+
+
 def main(argv: list[str]) -> int:
     """Record what is missing, then run every stage."""
     config = tyro.cli(TrainConfig, args=argv, prog="takt train")
     require_extra("train,sim,data", "takt train")
+    _require_sane(config)
     from takt.recipes import nut_station as recipe
 
     policy = recipe.run(

@@ -63,6 +63,11 @@ def train_stage(
 
     Resumes from `path`, which is rewritten every `save_every_s` seconds by rename.
     """
+    if config.batch_size % world_size():
+        raise TaktError(
+            f"expected ranks that divide a batch of {config.batch_size}, got {world_size()}; "
+            "choose other --ranks"
+        )
     parameters = stage.trainable()
     optimiser = torch.optim.AdamW(
         parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True

@@ -32,7 +32,6 @@ class NutState:
     height: float  # bottom above the seat
     offset: float  # axis from the pin's axis
     mark_error: float  # yaw of the nut's paint mark from the pin's line
-    yaw_error: float  # the same to the nearest spline match, in [-15, 15] degrees
     tilt: float
     gripped: bool  # touched by both jaws
     pin_force_n: float
@@ -103,7 +102,6 @@ def observe_nut(model: mujoco.MjModel, data: mujoco.MjData, side: str) -> NutSta
     local = pin_rotation.T @ (nut.xpos - pin.xpos)
     relative = pin_rotation.T @ rotation
     mark_error = np.arctan2(relative[1, 0], relative[0, 0])
-    pitch = np.radians(30.0)
     jaws, force = set(), np.zeros(3)
     touches_pin = False
     for k in range(data.ncon):
@@ -121,7 +119,6 @@ def observe_nut(model: mujoco.MjModel, data: mujoco.MjData, side: str) -> NutSta
         height=float(local[2]),
         offset=float(np.hypot(local[0], local[1])),
         mark_error=float(mark_error),
-        yaw_error=float((mark_error + pitch / 2) % pitch - pitch / 2),
         tilt=float(np.arccos(np.clip(relative[2, 2], -1, 1))),
         gripped=len(jaws) == 2,
         pin_force_n=float(np.linalg.norm(force)),
