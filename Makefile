@@ -52,6 +52,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
+	@rm -rf out/demo
 	$(DEMO_SHIFT) --mode sync --out out/demo/sync
 	$(DEMO_SHIFT) --mode async --out out/demo/async --beside out/demo/sync
 	@echo
