@@ -3,6 +3,7 @@
 Field names follow the released `config.json`. Torch is not imported here.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +31,12 @@ class TextConfig:
     max_position_embeddings: int = 262_144
 
     def __post_init__(self) -> None:
-        """Rotary sections must cover half a head."""
+        """Query heads share key/value heads evenly; rotary sections cover half a head."""
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise TaktError(
+                f"num_attention_heads must be a multiple of num_key_value_heads "
+                f"({self.num_key_value_heads}), got {self.num_attention_heads}"
+            )
         if sum(self.mrope_section) * 2 != self.head_dim:
             raise TaktError(
                 f"mrope_section must sum to {self.head_dim // 2} (half a head), "
@@ -52,6 +58,24 @@ class VisionConfig:
     spatial_merge_size: int = 2
     temporal_patch_size: int = 2
 
+    def __post_init__(self) -> None:
+        """Heads hold two rotary axes; the position grid is square; taps name existing blocks."""
+        if self.hidden_size % (4 * self.num_heads):
+            raise TaktError(
+                f"vision hidden_size must be a multiple of 4 x {self.num_heads} heads "
+                f"(rotary pairs of two axes), got {self.hidden_size}"
+            )
+        if math.isqrt(self.num_position_embeddings) ** 2 != self.num_position_embeddings:
+            raise TaktError(
+                "num_position_embeddings must be a square number of grid cells, "
+                f"got {self.num_position_embeddings}"
+            )
+        if not all(0 <= block < self.depth for block in self.deepstack_visual_indexes):
+            raise TaktError(
+                f"deepstack_visual_indexes must be in 0..{self.depth - 1}, "
+                f"got {self.deepstack_visual_indexes}"
+            )
+
     @property
     def token_pixels(self) -> int:
         """Side of the square of pixels behind one language-model token."""
@@ -60,12 +84,24 @@ class VisionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiTConfig:
-    """Action expert; layer i reads the keys and values of VLM layer `text layers - layers + i`."""
+    """Action expert; layer i reads the keys and values of VLM layer `text layers - layers + i`.
+
+    With as many layers as the VLM each reads its own; `mlp_ratio` is the MLP's width over
+    `hidden_size`.
+    """
 
     hidden_size: int
     num_hidden_layers: int
     head_dim: int
     mlp_ratio: int = 4
+
+    def __post_init__(self) -> None:
+        """Heads fill the width."""
+        if self.hidden_size % self.head_dim:
+            raise TaktError(
+                f"DiT hidden_size must be a multiple of head_dim {self.head_dim}, "
+                f"got {self.hidden_size}"
+            )
 
     @property
     def num_heads(self) -> int:
@@ -124,6 +160,7 @@ class XR0Config:
     contract: Contract
     token_ids: TokenIds = QWEN_TOKEN_IDS
     state_length: int = 1
+    """States given, oldest first: more than one is a history."""
     state_dim: int = 32
     action_dim: int = 32
     flow_steps: int = 5

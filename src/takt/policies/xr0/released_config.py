@@ -61,7 +61,7 @@ def vision_json(config: XR0Config) -> Json:
 
 def to_json(config: XR0Config) -> Json:
     """The whole `config.json`."""
-    dit, ids = config.dit, config.token_ids
+    ids = config.token_ids
     return {
         "model_type": "mibot",
         "architectures": ["MiBoTForActionGeneration"],
@@ -70,10 +70,8 @@ def to_json(config: XR0Config) -> Json:
         "action_dim": config.action_dim,
         "tie_word_embeddings": True,
         "dit_config": {
+            **asdict(config.dit),
             "model_type": "dit",
-            "hidden_size": dit.hidden_size,
-            "num_hidden_layers": dit.num_hidden_layers,
-            "head_dim": dit.head_dim,
             "num_key_value_heads": config.text.num_key_value_heads,
         },
         "vlm_config": {
@@ -128,7 +126,7 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
 
 def _text(data: Json) -> TextConfig:
     rotary = data.get("rope_parameters") or data.get("rope_scaling") or {}
-    theta = rotary.get("rope_theta", data.get("rope_theta"))
+    theta = rotary["rope_theta"] if "rope_theta" in rotary else data["rope_theta"]
     return _known_fields(
         TextConfig, {**data, "rope_theta": theta, "mrope_section": rotary["mrope_section"]}
     )
