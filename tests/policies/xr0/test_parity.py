@@ -45,7 +45,9 @@ def test_public_cases_agree(name):
     assert report.passed
     recorded = set(load_file(DATA / name / "outputs.safetensors"))
     assert {item.name for item in report.differences} == recorded | {"pixel_values"}
-    assert max(x.largest for x in report.differences if not x.name.startswith("bf16.")) < 2e-5
+    rounded = {x.name: x.largest for x in report.differences if x.name.startswith("bf16.")}
+    assert max(rounded.values(), default=0) < 0.05  # equal bits where the CPU's kernels are equal
+    assert max(x.largest for x in report.differences if x.name not in rounded) < 2e-5
 
 
 def test_the_other_contract_gives_other_actions(case):

@@ -21,10 +21,8 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 
 from takt.policies.common.kernels import attend, rms_norm
-from takt.policies.common.rotary import Precision, Rotary, merge_order, rotate, vision_rotary
-
-Grid = tuple[int, int]
-"""Rows and columns of patches of one image."""
+from takt.policies.common.rotary import Precision, Rotary, rotate, vision_rotary
+from takt.policies.common.vision_positions import Grid, position_embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +67,14 @@ def vision_layout(
     device = visual.pos_embed.weight.device
     equal = len(set(grids)) == 1
     runs = grids[:1] if equal else grids
+    table, merge = visual.pos_embed.weight, config.spatial_merge_size
     rotary = []
     for grid in runs:
-        cos, sin = vision_rotary(*grid, config.spatial_merge_size, head_dim, precision)
+        cos, sin = vision_rotary(*grid, merge, head_dim, precision)
         rotary.append((cos.to(device), sin.to(device)))
     return VisionLayout(
         images=(len(grids),) if equal else (1,) * len(grids),
-        positions=tuple(_position_embedding(visual, grid) for grid in runs),
+        positions=tuple(position_embedding(table, grid, merge) for grid in runs),
         rotary=tuple(rotary),
     )
 
@@ -125,17 +124,6 @@ def _encode_equal_images(
             merger = visual.deepstack_merger_list[config.deepstack_visual_indexes.index(number)]
             levels.append(_merge(merger, x))
     return [*levels, _merge(visual.merger, x)]
-
-
-def _position_embedding(visual: Qwen3VLVisionModel, grid: Grid) -> Tensor:
-    """(patch, hidden): the learned square grid, resampled to the image's grid if they differ."""
-    table, side = visual.pos_embed.weight, visual.num_grid_per_side
-    square = table.view(side, side, -1)
-    if grid != (side, side):
-        square = functional.interpolate(
-            square.permute(2, 0, 1).unsqueeze(0), size=grid, mode="bilinear", align_corners=True
-        )[0].permute(1, 2, 0)
-    return merge_order(square, visual.config.spatial_merge_size)
 
 
 def _vision_block(block: Qwen3VLVisionBlock, x: Tensor, rotary: Rotary) -> Tensor:

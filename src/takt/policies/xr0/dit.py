@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from takt.policies.common.kernels import attend, rms_norm
+from takt.policies.common.kernels import add_product, attend, rms_norm
 from takt.policies.common.rotary import Rotary, rotate
 from takt.policies.xr0.config import DiTConfig
 
@@ -169,11 +169,11 @@ class DiTLayer(nn.Module):
     ) -> Tensor:
         """(batch, token, hidden) -> same; `modulation` is (batch or 1, 6, hidden), table added."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unsqueeze(2).unbind(1)
-        normed = torch.addcmul(shift1, self.input_layernorm(x), 1 + scale1)
-        x = torch.addcmul(x, gate1, self.attn(normed, rotary, mask, layer, join))
+        normed = add_product(shift1, 1 + scale1, self.input_layernorm(x))
+        x = add_product(x, gate1, self.attn(normed, rotary, mask, layer, join))
         x = self.middle_layernorm(x)
-        normed = torch.addcmul(shift2, self.post_layernorm(x), 1 + scale2)
-        x = torch.addcmul(x, gate2, self.mlp(normed))
+        normed = add_product(shift2, 1 + scale2, self.post_layernorm(x))
+        x = add_product(x, gate2, self.mlp(normed))
         return self.final_layernorm(x)
 
 

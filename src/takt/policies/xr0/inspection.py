@@ -183,7 +183,7 @@ def _body(name: str, entry: dict[str, Any], config: XR0Config) -> Body:
             std_min=float(std[:, index].min()),
             std_max=float(std[:, index].max()),
         )
-        for index in statistics.mask.any(axis=0).nonzero()[0]
+        for index in np.flatnonzero(statistics.mask.any(axis=0))
     )
     return Body(
         name=name,

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from takt.policies.common.qwen3_vl import Grid
+from takt.policies.common.vision_positions import Grid
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.config import CONTRACTS, Contract, XR0Config
 from takt.policies.xr0.images import pack_patches
@@ -275,7 +275,7 @@ def _deal_images(tokens: int, pending: list[Grid], config: XR0Config) -> list[Gr
 
 def _read_config(path: Path) -> Json:
     try:
-        return json.loads(path.read_text())
+        data = json.loads(path.read_text())
     except OSError as error:
         raise TaktError(
             f"{path.parent} is not a recorded case: expected config.json, model.safetensors, "
@@ -283,6 +283,9 @@ def _read_config(path: Path) -> Json:
         ) from error
     except ValueError as error:
         raise TaktError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise TaktError(f"{path}: expected one JSON object, got {type(data).__name__}")
+    return data
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
