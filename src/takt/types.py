@@ -40,7 +40,7 @@ class Observation:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise TaktError(
                     f"image {name!r}: expected (height, width, 3) uint8, "
-                    f"got {image.shape} {image.dtype}"
+                    f"got {image.shape} {image.dtype}; convert it to 8-bit RGB first"
                 )
         if set(self.images) != set(self.image_stamps):
             raise TaktError(

@@ -1,21 +1,27 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
 from takt.policies.xr0.images import (
     ImageError,
     fit_images,
     fit_size,
+    image_settings,
     pack_patches,
     resize,
     with_image_settings,
 )
 from takt.policies.xr0.presets import nano, xr0_4_7b
 from takt.policies.xr0.processor import XR0Processor, prompt_text, rotary_positions
-from takt.policies.xr0.tokenizer import VOCAB_SIZE, build_tokenizer
+from takt.policies.xr0.tokenizer import SPECIAL_TOKENS, VOCAB_SIZE, build_tokenizer
 from takt.types import TaktError
 
 
@@ -46,6 +52,21 @@ def test_tokenizer_is_rebuilt_identically_and_knows_every_byte(tokenizer):
     assert tokenizer.get_vocab_size() <= VOCAB_SIZE
     text = "Grüße, 把螺母放好 🔩\t12!"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_a_tokenizer_file_with_qwen_ids_serves_the_released_size(tmp_path):
+    vocab = {byte: number for number, byte in enumerate(sorted(ByteLevel.alphabet()))}
+    vocab |= {token: 151_643 + number for number, token in enumerate(SPECIAL_TOKENS)}
+    written = Tokenizer(BPE(vocab, []))
+    written.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    written.add_special_tokens(list(SPECIAL_TOKENS))
+    written.save(str(tmp_path / "tokenizer.json"))
+    read = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    processor = XR0Processor(xr0_4_7b(), read, ("Base View", "Left-Wrist View"))
+    inputs = processor([np.zeros((1, 256, 256, 3), np.uint8)] * 2, ["Open the drawer."])
+    assert (inputs.input_ids == 151_655).sum() == 2 * 64
+    assert inputs.input_ids[0, 0] == 151_644
+    assert inputs.pixel_values.shape == (2 * 256, 1536)
 
 
 def test_positions_are_those_of_transformers(model, processor, prompts):
@@ -117,9 +138,22 @@ def test_size_rule_of_a_released_file():
     assert fit_size(480, 640, as_given) == (480, 640)
     assert fit_size(200, 200, as_given) == (192, 192)
     assert with_image_settings(config, {"action_config": {}}) == config
+    for written in (released, as_given):
+        assert with_image_settings(config, image_settings(written)) == written
     for wrong in ({"patch_size": 14}, {"image_std": [0.27, 0.26, 0.28]}, {"do_rescale": False}):
         with pytest.raises(ImageError, match=next(iter(wrong))):
             with_image_settings(config, wrong)
+
+
+def test_a_checkpoint_brings_its_size_rule(checkpoint, tmp_path):
+    save_checkpoint(tmp_path, checkpoint)
+    assert load_checkpoint(tmp_path).model.config == checkpoint.model.config
+    path = tmp_path / "preprocessor_config.json"
+    size = {"shortest_edge": 4096, "longest_edge": 8192}
+    settings = json.loads(path.read_text()) | {"do_resize": False, "size": size}
+    path.write_text(json.dumps(settings))
+    config = load_checkpoint(tmp_path).model.config
+    assert (config.image_rule, config.image_pixels) == ("misfits", (4096, 8192))
 
 
 def test_odd_sizes_are_resized(processor):

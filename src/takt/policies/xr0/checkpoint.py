@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from takt.policies.xr0.config import Contract, XR0Config
-from takt.policies.xr0.images import with_image_settings
+from takt.policies.xr0.images import image_settings, with_image_settings
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.released_config import from_json, to_json
 from takt.policies.xr0.weights import CheckpointError, load_weights, write_weights
@@ -77,8 +77,9 @@ def save_checkpoint(
     model = checkpoint.model
     checkpoint.tokenizer.save(str(directory / "tokenizer.json"))
     bodies = {name: _body_json(body) for name, body in checkpoint.bodies.items()}
+    preprocessor = {**image_settings(model.config), "action_config": bodies}
     _write_json(directory / "config.json", to_json(model.config))
-    _write_json(directory / "preprocessor_config.json", {"action_config": bodies})
+    _write_json(directory / "preprocessor_config.json", preprocessor)
     write_weights(directory, model.state_dict().items(), dtype)
 
 

@@ -90,17 +90,7 @@ def with_image_settings(config: XR0Config, preprocessor: Mapping[str, Any]) -> X
     Raises:
         ImageError: The file asks for other patches or pixel values than the policy makes.
     """
-    vision = config.vision
-    expected = {
-        "patch_size": vision.patch_size,
-        "merge_size": vision.spatial_merge_size,
-        "temporal_patch_size": vision.temporal_patch_size,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "do_rescale": True,
-        "do_normalize": True,
-    }
-    for name, value in expected.items():
+    for name, value in _fixed_settings(config.vision).items():
         if preprocessor.get(name, value) != value:
             raise ImageError(
                 f"preprocessor_config.json: expected {name} {value}, got {preprocessor[name]}; "
@@ -118,6 +108,28 @@ def with_image_settings(config: XR0Config, preprocessor: Mapping[str, Any]) -> X
     )
     rule = config.image_rule if preprocessor.get("do_resize", True) else "misfits"
     return replace(config, image_pixels=(smallest, largest), image_rule=rule)
+
+
+def image_settings(config: XR0Config) -> dict[str, Any]:
+    """What `with_image_settings` reads, as the released processor names it."""
+    smallest, largest = config.image_pixels
+    return {
+        **_fixed_settings(config.vision),
+        "do_resize": config.image_rule == "budget",
+        "size": {"shortest_edge": smallest, "longest_edge": largest},
+    }
+
+
+def _fixed_settings(vision: VisionConfig) -> dict[str, Any]:
+    return {
+        "patch_size": vision.patch_size,
+        "merge_size": vision.spatial_merge_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "do_rescale": True,
+        "do_normalize": True,
+    }
 
 
 def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
