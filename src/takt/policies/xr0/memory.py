@@ -7,11 +7,8 @@ import torch
 from torch import Tensor
 
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.presets import nano, xr0_4_7b
+from takt.policies.xr0.presets import PRESETS
 from takt.types import TaktError
-
-PRESETS = {"4.7b": xr0_4_7b, "nano": nano}
-_SMALLER = (torch.float32, torch.bfloat16)
 
 
 class NotEnoughMemoryError(TaktError):
@@ -23,7 +20,7 @@ def require_memory(
 ) -> None:
     """Raise unless `weights`, stored as `dtype` (None: as they are), fit on `device`.
 
-    Activations are not counted: a few hundred MB at the released size.
+    Activations are not counted.
 
     Raises:
         NotEnoughMemoryError: They do not.
@@ -58,12 +55,11 @@ def available_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
 
 
 def _advice(count: int, needed: int, available: int) -> str:
-    """Smaller dtypes of this model and smaller presets at its dtype that fit."""
-    fitting = [
-        f"dtype {_name(dtype)} ({count * dtype.itemsize / 1e9:.3g} GB)"
-        for dtype in _SMALLER
-        if count * dtype.itemsize <= min(available, needed - 1)
-    ]
+    """What fits: this model in bfloat16, smaller presets in its dtype."""
+    half = count * torch.bfloat16.itemsize
+    fitting: list[str] = []
+    if half < needed and half <= available:
+        fitting.append(f"dtype bfloat16 ({half / 1e9:.3g} GB)")
     for name, preset in PRESETS.items():
         with torch.device("meta"):
             parameters = sum(x.numel() for x in XR0(preset()).parameters())
