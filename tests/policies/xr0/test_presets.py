@@ -79,6 +79,10 @@ def test_what_is_neither_preset_nor_config_says_so(tmp_path):
     del data["vlm_config"]["text_config"]["rope_parameters"]["rope_theta"]
     with pytest.raises(TaktError, match="rope_theta"):
         from_json(data)
+    for wrong in ([], {**to_json(nano()), "dit_config": {"hidden_size": 64}}):
+        broken.write_text(json.dumps(wrong))
+        with pytest.raises(TaktError, match="not an XR-0 config"):
+            preset_or_file(broken)
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -101,6 +101,8 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
     Raises:
         TaktError: No contract is known, or a field is missing.
     """
+    if not isinstance(data, dict):
+        raise TaktError(f"config.json is not an XR-0 config: expected an object, got {data!r:.80}")
     own = data.get("takt", {})
     if contract is None and "contract" not in own:
         raise MissingContractError(
@@ -120,7 +122,7 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
             action_dim=data["action_dim"],
             **{name: _frozen(own[name]) for name in _OWN_FIELDS if name in own},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ZeroDivisionError) as error:
         raise TaktError(f"config.json is not an XR-0 config: {error!r}") from error
 
 
