@@ -63,11 +63,7 @@ def train_stage(
 
     Resumes from `path`, which is rewritten every `save_every_s` seconds by rename.
     """
-    if config.batch_size % world_size():
-        raise TaktError(
-            f"expected ranks that divide a batch of {config.batch_size}, got {world_size()}; "
-            "choose other --ranks"
-        )
+    share = _rank_share(config.batch_size)
     parameters = stage.trainable()
     optimiser = torch.optim.AdamW(
         parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
@@ -78,7 +74,7 @@ def train_stage(
     saved, began, first = time.monotonic(), time.monotonic(), step
     while step < config.steps:
         generator = torch.Generator().manual_seed(draw_seed(config.seed, step, rank()))
-        batch = batcher.draw(config.batch_size // world_size(), generator)
+        batch = batcher.draw(share, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
             losses = stage.losses(batch, generator)
         _update(
@@ -112,6 +108,15 @@ def learning_rate(config: LoopConfig, step: int) -> float:
     share = (step - config.warmup) / max(1, config.steps - config.warmup)
     cosine = 0.5 * (1 + np.cos(np.pi * min(1.0, share)))
     return config.lr * (config.final_ratio + (1 - config.final_ratio) * float(cosine))
+
+
+def _rank_share(batch_size: int) -> int:
+    if batch_size % world_size():
+        raise TaktError(
+            f"expected ranks that divide a batch of {batch_size}, got {world_size()}; "
+            "choose other --ranks"
+        )
+    return batch_size // world_size()
 
 
 def _update(
