@@ -26,7 +26,7 @@ def test_the_shipped_policy_works_without_stalling_and_repeats_bit_for_bit(
     shift(capsys, tmp_path / "b")
     assert first["stalls"] == 0
     assert first["latency_ms"] == 80
-    assert first["both"]["n"] == 1
+    assert (first["both"]["n"], first["both"]["k"]) == (1, 1)
     _, (one,) = read_shift(tmp_path / "a")
     _, (other,) = read_shift(tmp_path / "b")
     np.testing.assert_array_equal(one.actions, other.actions)
