@@ -1,6 +1,7 @@
 """Damaged datasets: a named error that names the file, and `inspect` that goes on past it."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from takt.datasets.errors import (
 )
 from takt.datasets.inspection import inspect
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.writer import LeRobotWriter
+from takt.types import Episode
 
 Copy = Callable[[str], Path]
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
@@ -193,3 +196,39 @@ def test_rows_of_another_episode(copy_fixture: Copy) -> None:
     shutil.copy(files[0], files[1])
     with pytest.raises(DatasetError, match="expected 15 rows of episode 1, got 0"):
         read_all(root)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_lost_episode(
+    root: Path, writer: LeRobotWriter, make_episode: Callable[..., Episode], lost: int
+) -> None:
+    with writer:
+        for seed in range(3):
+            writer.add_episode(make_episode(seed))
+    path = root / "meta" / "episodes" / "chunk-000" / f"file-00{lost}.parquet"
+    path.unlink()
+    dataset = LeRobotDataset.open(root)
+    (problem,) = inspect(dataset).problems
+    assert isinstance(problem, CorruptFileError)
+    message = "expected 3 episodes .* got 2" if lost == 2 else f"expected episode {lost} from row"
+    assert re.search(message, str(problem))
+    files = set(root.rglob("*.*"))
+    with pytest.raises(CorruptFileError, match="metadata .* is lost"):
+        LeRobotWriter(root, writer.spec, extras={"annotation.points": 4, "annotation.phase": 1})
+    assert set(root.rglob("*.*")) == files, "what is left of it is not thrown away"
+
+
+@pytest.mark.parametrize(("lost", "frame"), [(0, 3), (1, 14)])
+def test_a_frame_of_a_lost_episode(
+    root: Path,
+    writer: LeRobotWriter,
+    make_episode: Callable[..., Episode],
+    lost: int,
+    frame: int,
+) -> None:
+    for seed in range(3):
+        writer.add_episode(make_episode(seed))
+    (root / "meta" / "episodes" / "chunk-000" / f"file-00{lost}.parquet").unlink()
+    dataset = LeRobotDataset.open(root)
+    with pytest.raises(CorruptFileError, match=f"an episode with frame {frame}, found none"):
+        dataset.window(frame, {"action": [0.0]})

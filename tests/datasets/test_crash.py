@@ -1,5 +1,6 @@
 """Killed, interrupted or out of space: finished episodes stay, and recording goes on."""
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from takt.datasets.errors import DiskFullError
 from takt.datasets.inspection import inspect
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.lock import LOCK_NAME
 from takt.datasets.writer import LeRobotWriter
 from takt.types import EmbodimentSpec, Episode
 
@@ -77,7 +79,7 @@ def killed(tmp_path: Path, writer: LeRobotWriter, make_episode: Make) -> list[Pa
     base = tmp_path / "killed"
     base.mkdir()
     argv = [sys.executable, "-c", KILLED, str(writer.root), str(base)]
-    subprocess.run(argv, check=True, timeout=60)
+    subprocess.run(argv, check=True, timeout=120)
     return sorted(base.iterdir(), key=lambda path: int(path.name))
 
 
@@ -91,6 +93,7 @@ def test_killed_at_any_moment(
         assert inspect(dataset, decode=True).problems == ()
         for seed, got in enumerate(dataset):
             expect_same(got, make_episode(seed))
+        assert (root / LOCK_NAME).exists()
         writer = LeRobotWriter(root, spec, extras=EXTRAS)
         assert writer.num_episodes == finished[-1]
         assert len(list((root / "data").rglob("*"))) == 1 + finished[-1], "orphans are removed"
@@ -126,9 +129,19 @@ def test_full_disk(root: Path, writer: LeRobotWriter, make_episode: Make, place:
     assert inspect(LeRobotDataset.open(root), decode=True).problems == ()
 
 
+def test_a_used_up_quota_is_a_full_disk(
+    writer: LeRobotWriter, make_episode: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("takt.datasets.atomic.os.fsync", full)
+    with pytest.raises(DiskFullError, match="disk full; 0 finished episodes are safe"):
+        writer.add_episode(make_episode(0))
+
+
 def test_full_disk_from_the_start(root: Path, spec: EmbodimentSpec) -> None:
-    (root / "meta").mkdir(parents=True)
-    LeRobotWriter(root / "other", spec)
+    LeRobotWriter(root / "other", spec).close()
     (root / "other" / "meta" / "info.json.tmp").symlink_to("/dev/full")
     with pytest.raises(DiskFullError, match="0 finished episodes"):
         LeRobotWriter(root / "other", spec)

@@ -62,5 +62,10 @@ def test_stats_pools_datasets(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["episodes"] == 8
     assert found["state"]["count"] == 112
     assert found["state"]["q50"][0] == pytest.approx(2.03125)
+    assert found["touch"] is None
+    assert found["extras"]["next.reward"]["count"] == 112
+    assert found["extras"]["next.reward"]["mean"] == [pytest.approx(4 / 56)]
     assert main(["data", "stats", *folders]) == 0
-    assert "8 episodes, 112 frames" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "8 episodes, 112 frames" in shown
+    assert "next.reward" in shown

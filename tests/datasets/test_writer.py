@@ -11,6 +11,7 @@ import pytest
 
 from takt.datasets.errors import (
     CameraMismatchError,
+    CaptureTimeError,
     DatasetError,
     FeatureMismatchError,
     NotADatasetError,
@@ -83,9 +84,9 @@ def test_layout_that_lerobot_reads(root: Path, writer: LeRobotWriter, make_episo
 
 def test_resume(root: Path, spec: EmbodimentSpec, make_episode: Make, expect_same: Same) -> None:
     for seed in range(3):
-        writer = LeRobotWriter(root, spec, extras=EXTRAS)
-        assert writer.num_episodes == seed
-        assert writer.add_episode(make_episode(seed)) == seed
+        with LeRobotWriter(root, spec, extras=EXTRAS) as writer:
+            assert writer.num_episodes == seed
+            assert writer.add_episode(make_episode(seed)) == seed
     for seed, got in enumerate(LeRobotDataset.open(root)):
         expect_same(got, make_episode(seed))
 
@@ -93,7 +94,8 @@ def test_resume(root: Path, spec: EmbodimentSpec, make_episode: Make, expect_sam
 def test_lagging_info_is_mended(root: Path, writer: LeRobotWriter, make_episode: Make) -> None:
     path = root / "meta" / "info.json"
     early = path.read_bytes()
-    writer.add_episode(make_episode(0))
+    with writer:
+        writer.add_episode(make_episode(0))
     late = path.read_bytes()
     path.write_bytes(early)
     (root / "meta" / "stats.json").unlink()
@@ -109,8 +111,13 @@ def test_what_does_not_fit_is_refused(
     good = make_episode(0)
     nan = good.state.copy()
     nan[3] = np.nan
+    jump = np.full(12, 0.0)
+    jump[5] = np.nan
     small = {name: frames[:, :16] for name, frames in good.images.items()}
     top = {"top": good.images["top"]}
+    future = {**good.image_stamps, "hand": good.stamps + 0.002}
+    lost = {**good.image_stamps, "hand": np.where(good.stamps == 0, np.nan, good.stamps)}
+    torn = {**good.image_stamps, "hand": good.stamps[:, None]}
     cases: list[tuple[type[DatasetError], str, Episode]] = [
         (FeatureMismatchError, "of 'toy', got", make_episode(0, embodiment="other")),
         (FeatureMismatchError, "at least one tick", make_episode(0, ticks=0)),
@@ -121,8 +128,16 @@ def test_what_does_not_fit_is_refused(
         (FeatureMismatchError, "touch", replace(good, touch=good.state)),
         (CameraMismatchError, "32, 48, 3", replace(good, images=small)),
         (CameraMismatchError, r"\['hand', 'top'\], got \['top'\]", replace(good, images=top)),
+        (CaptureTimeError, "'hand': .* up to .* at tick 0", replace(good, image_stamps=future)),
+        (CaptureTimeError, "'hand': .* got nan s at tick 0", replace(good, image_stamps=lost)),
+        (
+            CaptureTimeError,
+            "one capture time a tick",
+            replace(good, image_stamps=torn),
+        ),
         (RateMismatchError, "30 Hz, got 10 Hz", replace(good, rate_hz=10.0)),
         (RateMismatchError, "stamps at tick", replace(good, stamps=good.stamps * 2)),
+        (RateMismatchError, "one is nan s", replace(good, stamps=good.stamps + jump)),
     ]
     for error, message, episode in cases:
         with pytest.raises(error, match=message):
@@ -132,6 +147,7 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_another_body_cannot_append(root: Path, writer: LeRobotWriter) -> None:
+    writer.close()
     spec = writer.spec
     camera = CameraSpec(name="top", view="Ego View", height=64, width=64)
     for other, extras, message in (

@@ -13,6 +13,7 @@ from takt.extras import require_extra
 
 if TYPE_CHECKING:
     from takt.datasets.inspection import Inspection
+    from takt.datasets.moments import Moments
     from takt.datasets.statistics import EmbodimentStatistics, Statistics
 
 
@@ -32,7 +33,10 @@ class Inspect:
 
 @dataclass(frozen=True)
 class Stats:
-    """Show exact statistics of state and action, per embodiment over all the datasets."""
+    """Show statistics of every numeric column, per embodiment over all the datasets.
+
+    Quantiles are exact; only state, action and touch have them.
+    """
 
     directories: Positional[tuple[Path, ...]]
     """The datasets' folders."""
@@ -88,6 +92,10 @@ def _stats(command: Stats) -> int:
         print(f"{body.embodiment}: {body.num_episodes} episodes, {body.state.count} frames")
         _print_statistics("state", body.state, ())
         _print_statistics("action", body.action, ())
+        if body.touch is not None:
+            _print_statistics("touch", body.touch, ())
+        for name, moments in body.extras.items():
+            _print_statistics(name, moments, ())
     return 0
 
 
@@ -96,7 +104,15 @@ def _body_json(body: "EmbodimentStatistics") -> dict[str, Any]:
         "episodes": body.num_episodes,
         "state": body.state.to_json(),
         "action": body.action.to_json(),
+        "touch": body.touch and body.touch.to_json(),
+        "extras": {name: _moments_json(moments) for name, moments in body.extras.items()},
     }
+
+
+def _moments_json(moments: "Moments") -> dict[str, Any]:
+    from takt.datasets.moments import NAMES
+
+    return {"count": moments.count, **{name: getattr(moments, name).tolist() for name in NAMES}}
 
 
 def _inspection_json(inspection: "Inspection") -> dict[str, Any]:
@@ -169,12 +185,15 @@ def _print_inspection(inspection: "Inspection") -> None:
         _print_statistics("action", inspection.action, axes.get("action", ()))
 
 
-def _print_statistics(title: str, statistics: "Statistics", axes: tuple[str, ...]) -> None:
+def _print_statistics(
+    title: str, statistics: "Statistics | Moments", axes: tuple[str, ...]
+) -> None:
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    columns = ("min", "q01", "q50", "q99", "max", "mean", "std")
+    wanted = ("min", "q01", "q50", "q99", "max", "mean", "std")
+    columns = [name for name in wanted if hasattr(statistics, name)]
     table = Table(Column(title, no_wrap=True), *columns)
     for axis in range(len(statistics.mean)):
         values = [f"{getattr(statistics, column)[axis]:.4g}" for column in columns]

@@ -50,5 +50,13 @@ class FeatureMismatchError(DatasetError):
     """An episode does not fit the dataset that it should be appended to."""
 
 
+class CaptureTimeError(DatasetError):
+    """A frame's capture time is not finite, or later than the tick that holds the frame."""
+
+
+class DatasetInUseError(DatasetError):
+    """Another writer is at work on the dataset, or the writer is closed."""
+
+
 class DiskFullError(DatasetError):
     """No space left while writing; finished episodes are safe."""

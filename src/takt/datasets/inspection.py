@@ -22,9 +22,16 @@ class Inspection:
 
 
 def inspect(dataset: LeRobotDataset, *, decode: bool = False) -> Inspection:
-    """Read every row and look for every video frame; with `decode`, decode every image too."""
+    """Read every row and look for every video frame; with `decode`, decode every image too.
+
+    An episode that is lost whole is a problem as well.
+    """
     tables: list[EpisodeTable] = []
     problems: dict[str, DatasetError] = {}
+    try:
+        dataset.metadata.check_complete()
+    except DatasetError as error:
+        problems[str(error)] = error
     for index in range(len(dataset)):
         try:
             tables.append(_sound_table(dataset, index))

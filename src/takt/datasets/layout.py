@@ -27,6 +27,7 @@ def read_metadata(root: Path) -> DatasetMetadata:
         features=info.features,
         tasks=tasks,
         episodes=episodes,
+        total_episodes=info.total_episodes,
     )
 
 

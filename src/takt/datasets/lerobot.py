@@ -97,17 +97,26 @@ class LeRobotDataset:
         Args:
             frame: Global row.
             offsets_s: For "observation.state", "action" or an extra column, its time offsets.
+
+        Raises:
+            CorruptFileError: the metadata of the episode with that frame is lost.
         """
         if not 0 <= frame < self.metadata.num_frames:
             raise TaktError(f"expected a frame in [0, {self.metadata.num_frames}), got {frame}")
         records = self.metadata.episodes
         index = bisect.bisect_right(records, frame, key=lambda record: record.first_row) - 1
+        tick = frame - records[index].first_row
+        if not 0 <= tick < records[index].length:
+            raise CorruptFileError(
+                self.metadata.root / "meta",
+                f"expected an episode with frame {frame}, found none: its metadata is lost; "
+                "`takt data inspect` tells which",
+            )
         table = self.table(index)
         columns = {"observation.state": table.state, "action": table.actions, **table.extras}
         unknown = sorted(set(offsets_s) - set(columns))
         if unknown:
             raise TaktError(f"unknown columns {unknown}; known: {', '.join(columns)}")
-        tick = frame - records[index].first_row
         return {
             key: window(columns[key], tick, offsets, self.metadata.fps)
             for key, offsets in offsets_s.items()

@@ -81,7 +81,10 @@ class EpisodeRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetMetadata:
-    """Everything known before an episode is read. `tasks[task_index]` is the instruction's text."""
+    """Everything known before an episode is read. `tasks[task_index]` is the instruction's text.
+
+    `total_episodes` is the count in info.json, which may lag behind `episodes`.
+    """
 
     root: Path
     version: str
@@ -91,11 +94,35 @@ class DatasetMetadata:
     features: tuple[Feature, ...]
     tasks: Mapping[int, str]
     episodes: tuple[EpisodeRecord, ...]
+    total_episodes: int
 
     @property
     def num_frames(self) -> int:
         """Rows of all episodes."""
         return sum(record.length for record in self.episodes)
+
+    def check_complete(self) -> None:
+        """Every episode that was ever finished is listed, and their rows follow on one another.
+
+        Raises:
+            CorruptFileError: the first that is not.
+        """
+        path, first_row = self.root / "meta", 0
+        for position, record in enumerate(self.episodes):
+            if (record.index, record.first_row) != (position, first_row):
+                raise CorruptFileError(
+                    path,
+                    f"expected episode {position} from row {first_row} on, got episode "
+                    f"{record.index} from row {record.first_row} on: the metadata of an episode "
+                    "is lost; copy it again",
+                )
+            first_row += record.length
+        if len(self.episodes) < self.total_episodes:
+            raise CorruptFileError(
+                path,
+                f"expected {self.total_episodes} episodes (info.json), got {len(self.episodes)}: "
+                "the metadata of the last is lost; copy it again",
+            )
 
     def feature(self, key: str) -> Feature | None:
         """The feature of that key, None where the dataset has no such column."""
@@ -104,12 +131,13 @@ class DatasetMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """`meta/info.json`, checked. Its totals are not read: the episode files are the truth."""
+    """`meta/info.json`, checked. Its totals may lag behind: the episode files are the truth."""
 
     root: Path
     version: str
     embodiment: str
     fps: float
+    total_episodes: int
     chunks_size: int
     data_path: str
     video_path: str
@@ -162,6 +190,7 @@ def read_info(root: Path) -> Info:
             version=version,
             embodiment=str(raw.get("robot_type") or "unknown"),
             fps=float(raw["fps"]),
+            total_episodes=int(raw.get("total_episodes") or 0),
             chunks_size=int(raw["chunks_size"]),
             data_path=str(raw["data_path"]),
             video_path=str(raw.get("video_path") or ""),

@@ -1,10 +1,15 @@
-"""Mean, spread and range that merge exactly, as an episode stores them for each feature."""
+"""Statistics of a feature that can be merged, as an episode stores them for each feature.
 
-from collections.abc import Sequence
+Range, mean and spread merge exactly. Quantiles merge as lerobot does it, to the mean of the parts'
+quantiles weighted by their rows: far too narrow where episodes differ (`statistics` is exact).
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 NAMES = ("min", "max", "mean", "std")
 # Frames of one episode are much alike: every tenth gives the colour statistics of all.
 IMAGE_STRIDE = 10
@@ -12,34 +17,47 @@ IMAGE_STRIDE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Over `count` rows; arrays have the shape of one row, for images (channel, 1, 1) in 0..1."""
+    """Over `count` rows; arrays have the shape of one row, for images (channel, 1, 1) in 0..1.
+
+    `quantiles` is by the names of `QUANTILES`, empty where one part has none.
+    """
 
     count: int
     min: np.ndarray
     max: np.ndarray
     mean: np.ndarray
     std: np.ndarray
+    quantiles: Mapping[str, np.ndarray]
 
     @classmethod
     def of(cls, rows: np.ndarray) -> "Moments":
         """Of (row, n)."""
         wide = rows.astype(np.float64)
         return cls(
-            count=len(wide), min=wide.min(0), max=wide.max(0), mean=wide.mean(0), std=wide.std(0)
+            count=len(wide),
+            min=wide.min(0),
+            max=wide.max(0),
+            mean=wide.mean(0),
+            std=wide.std(0),
+            quantiles=_quantiles(rows),
         )
 
     @classmethod
     def of_images(cls, frames: np.ndarray) -> "Moments":
         """Per channel of (tick, height, width, 3) uint8, from a sample of the frames."""
-        sample = frames[::IMAGE_STRIDE].astype(np.float64) / 255.0
-        pixels = sample.reshape(-1, sample.shape[-1])
-        column = (-1, 1, 1)
+        sample = frames[::IMAGE_STRIDE]
+        whole = cls.of(sample.reshape(-1, sample.shape[-1]))
+
+        def share(values: np.ndarray) -> np.ndarray:
+            return values.reshape(-1, 1, 1) / 255.0
+
         return cls(
             count=len(sample),
-            min=pixels.min(0).reshape(column),
-            max=pixels.max(0).reshape(column),
-            mean=pixels.mean(0).reshape(column),
-            std=pixels.std(0).reshape(column),
+            min=share(whole.min),
+            max=share(whole.max),
+            mean=share(whole.mean),
+            std=share(whole.std),
+            quantiles={name: share(values) for name, values in whole.quantiles.items()},
         )
 
     @classmethod
@@ -56,13 +74,31 @@ class Moments:
             max=np.max([part.max for part in parts], axis=0),
             mean=mean,
             std=np.sqrt((weights * spread).sum(0)),
+            quantiles={
+                name: (weights * np.stack([part.quantiles[name] for part in parts])).sum(0)
+                for name in QUANTILES
+                if all(name in part.quantiles for part in parts)
+            },
         )
 
     def to_json(self) -> dict[str, list]:
         """As stats.json and the episode rows keep it."""
-        return {**{name: getattr(self, name).tolist() for name in NAMES}, "count": [self.count]}
+        vectors = {**{name: getattr(self, name) for name in NAMES}, **self.quantiles}
+        return {
+            **{name: values.tolist() for name, values in vectors.items()},
+            "count": [self.count],
+        }
 
     @classmethod
-    def from_json(cls, raw: dict[str, list]) -> "Moments":
+    def from_json(cls, raw: Mapping[str, list]) -> "Moments":
         """Inverse of `to_json`."""
-        return cls(count=int(raw["count"][0]), **{name: np.asarray(raw[name]) for name in NAMES})
+        return cls(
+            count=int(raw["count"][0]),
+            **{name: np.asarray(raw[name]) for name in NAMES},
+            quantiles={name: np.asarray(raw[name]) for name in QUANTILES if name in raw},
+        )
+
+
+def _quantiles(rows: np.ndarray) -> dict[str, np.ndarray]:
+    values = np.quantile(rows, list(QUANTILES.values()), axis=0).astype(np.float64)
+    return dict(zip(QUANTILES, values, strict=True))

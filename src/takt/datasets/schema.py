@@ -122,15 +122,10 @@ class Schema:
             }
         )
 
-    def moments(self, episode: Episode) -> dict[str, Moments]:
-        """Statistics of one episode by feature."""
+    def image_moments(self, episode: Episode) -> dict[str, Moments]:
+        """Statistics of one episode by camera feature."""
         return {
-            STATE: Moments.of(episode.state),
-            ACTION: Moments.of(episode.actions),
-            **{
-                key: Moments.of_images(episode.images[name])
-                for name, key in self.camera_keys().items()
-            },
+            key: Moments.of_images(episode.images[name]) for name, key in self.camera_keys().items()
         }
 
     def episode_row(

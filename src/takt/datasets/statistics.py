@@ -1,4 +1,4 @@
-"""Statistics of state and action per embodiment, exact quantiles included.
+"""Statistics per embodiment: of state, action and touch with exact quantiles.
 
 A dataset's own stats.json is not used: its quantiles are averages of per-episode quantiles.
 """
@@ -10,10 +10,10 @@ import numpy as np
 from beartype import beartype
 from jaxtyping import Float64, jaxtyped
 
+from takt.datasets.episode_table import EpisodeTable
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.moments import QUANTILES, Moments
 from takt.types import TaktError
-
-QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 
 
 @jaxtyped(typechecker=beartype)
@@ -57,44 +57,77 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbodimentStatistics:
-    """Statistics of one body over all its datasets."""
+    """Statistics of one body over all its datasets.
+
+    `touch` is None without a touch column. `extras[name]` covers the datasets that have that
+    column; its quantiles are not exact.
+    """
 
     embodiment: str
     num_episodes: int
     state: Statistics
     action: Statistics
+    touch: Statistics | None
+    extras: Mapping[str, Moments]
 
 
 def embodiment_statistics(datasets: Iterable[LeRobotDataset]) -> Mapping[str, EmbodimentStatistics]:
     """Statistics by embodiment over the episodes of all `datasets`.
 
-    Episodes are read one after the other; only their states and actions are kept, never an image.
+    Episodes are read one after the other; only their states, actions and touches are kept: extras
+    can be hundreds of numbers wide.
 
     Raises:
         DatasetError: a file is missing or damaged.
         TaktError: two datasets of one embodiment differ in width, or there is no frame.
     """
-    states: dict[str, list[np.ndarray]] = {}
-    actions: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, _Columns] = {}
     for dataset in datasets:
         for table in dataset.tables():
-            states.setdefault(dataset.metadata.embodiment, []).append(table.state)
-            actions.setdefault(dataset.metadata.embodiment, []).append(table.actions)
-    return {
-        name: EmbodimentStatistics(
-            embodiment=name,
-            num_episodes=len(states[name]),
-            state=Statistics.of(_joined(states[name], name)),
-            action=Statistics.of(_joined(actions[name], name)),
-        )
-        for name in states
-    }
+            name = dataset.metadata.embodiment
+            columns.setdefault(name, _Columns(name)).add(table)
+    return {name: body.statistics() for name, body in columns.items()}
 
 
-def _joined(parts: list[np.ndarray], embodiment: str) -> np.ndarray:
-    widths = sorted({part.shape[1] for part in parts})
-    if len(widths) > 1:
-        raise TaktError(
-            f"embodiment {embodiment!r}: expected one width in all datasets, got {widths}"
+class _Columns:
+    """What is kept of the episodes of one embodiment."""
+
+    def __init__(self, embodiment: str) -> None:
+        self._embodiment = embodiment
+        self._states: list[np.ndarray] = []
+        self._actions: list[np.ndarray] = []
+        self._touches: list[np.ndarray] = []
+        self._extras: dict[str, Moments] = {}
+
+    def add(self, table: EpisodeTable) -> None:
+        self._states.append(table.state)
+        self._actions.append(table.actions)
+        if table.touch is not None and table.touch.shape[1]:
+            self._touches.append(table.touch)
+        for name, rows in table.extras.items():
+            if len(rows):
+                before = [self._extras[name]] if name in self._extras else []
+                parts = [*before, Moments.of(rows)]
+                self._require_one_width(f"column {name!r}", [part.mean.size for part in parts])
+                self._extras[name] = Moments.merged(parts)
+
+    def statistics(self) -> EmbodimentStatistics:
+        return EmbodimentStatistics(
+            embodiment=self._embodiment,
+            num_episodes=len(self._states),
+            state=Statistics.of(self._joined("state", self._states)),
+            action=Statistics.of(self._joined("action", self._actions)),
+            touch=Statistics.of(self._joined("touch", self._touches)) if self._touches else None,
+            extras=self._extras,
         )
-    return np.concatenate(parts)
+
+    def _joined(self, column: str, parts: list[np.ndarray]) -> np.ndarray:
+        self._require_one_width(column, [part.shape[1] for part in parts])
+        return np.concatenate(parts)
+
+    def _require_one_width(self, column: str, widths: list[int]) -> None:
+        if len(set(widths)) > 1:
+            raise TaktError(
+                f"embodiment {self._embodiment!r}: expected one width of {column} in all "
+                f"datasets, got {sorted(set(widths))}"
+            )

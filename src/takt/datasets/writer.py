@@ -6,25 +6,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from takt.datasets import schema, video
 from takt.datasets.atomic import NO_SPACE, SUFFIX, write_atomically
 from takt.datasets.errors import (
-    CameraMismatchError,
-    CorruptFileError,
+    DatasetInUseError,
     DiskFullError,
     FeatureMismatchError,
+    MissingColumnError,
     NotADatasetError,
-    RateMismatchError,
 )
+from takt.datasets.fit import check_fit
 from takt.datasets.layout import read_metadata
 from takt.datasets.lerobot import LeRobotDataset
-from takt.datasets.metadata import ACTION, STATE, read_json
-from takt.datasets.moments import NAMES, Moments
+from takt.datasets.lock import LOCK_NAME, WriterLock
+from takt.datasets.metadata import ACTION, STATE, TOUCH, read_json
+from takt.datasets.moments import NAMES, QUANTILES, Moments
 from takt.datasets.parquet import read_table
 from takt.datasets.schema import Schema
-from takt.datasets.statistics import QUANTILES, embodiment_statistics
+from takt.datasets.statistics import Statistics, embodiment_statistics
+from takt.datasets.stored_moments import column_moments, read_moments
 from takt.types import EmbodimentSpec, Episode
 
 
@@ -53,7 +53,8 @@ class LeRobotWriter:
             touch: Width of the touch column; 0 leaves it out.
 
         Raises:
-            NotADatasetError: the folder holds something else.
+            NotADatasetError: the folder holds something else, or is a file.
+            DatasetInUseError: another writer is at work on it.
             FeatureMismatchError: the dataset there has another body, rate, cameras or columns.
             DiskFullError: no space for the metadata.
         """
@@ -61,11 +62,21 @@ class LeRobotWriter:
         self._schema = Schema(spec=spec, touch=touch, extras=dict(extras or {}))
         self._lengths: list[int] = []
         self._tasks: list[str] = []
-        self._moments: list[dict[str, Moments]] = []
+        self._moments: dict[str, Moments] = {}
+        if self.root.exists() and not self.root.is_dir():
+            raise NotADatasetError(self.root, "expected a folder, got a file; choose another path")
+        self._lock = WriterLock(self.root)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
         if (self.root / "meta" / "info.json").exists():
             self._check_same_features()
             self._recover()
-        elif any(path.is_file() and path.suffix != SUFFIX for path in self.root.rglob("*")):
+        elif any(map(_is_content, self.root.rglob("*"))):
             raise NotADatasetError(self.root, "expected a LeRobot dataset or an empty folder")
         with self._naming_full_disk():
             self._write_derived()
@@ -84,11 +95,16 @@ class LeRobotWriter:
         """Write one episode and return its index; when this returns, it survives a kill.
 
         Raises:
-            FeatureMismatchError, CameraMismatchError, RateMismatchError: it does not fit; nothing
-                is written.
+            FeatureMismatchError, CameraMismatchError, CaptureTimeError, RateMismatchError: it does
+                not fit; nothing is written.
             DiskFullError: no space; every episode finished before is safe.
+            DatasetInUseError: the writer is closed.
         """
-        self._check(episode)
+        if not self._lock.held:
+            raise DatasetInUseError(
+                self.root, "expected an open writer, this one is closed; make another one"
+            )
+        check_fit(episode, self._schema, self.root)
         index = self.num_episodes
         try:
             with self._naming_full_disk():
@@ -100,14 +116,15 @@ class LeRobotWriter:
         return index
 
     def close(self) -> None:
-        """Add exact quantiles to stats.json; a dataset never closed lacks nothing else."""
-        if self.num_episodes:
-            body = embodiment_statistics([LeRobotDataset.open(self.root)])[self.spec.name]
-            stats = self._merged_stats()
-            for key, whole in ((STATE, body.state), (ACTION, body.action)):
-                stats[key] |= {name: whole.to_json()[name] for name in QUANTILES}
-            with self._naming_full_disk():
-                write_atomically(self.root / "meta" / "stats.json", _json(stats))
+        """Add exact quantiles to stats.json and let the next writer in. Idempotent.
+
+        A dataset never closed lacks nothing else.
+        """
+        try:
+            if self._lock.held and self.num_episodes:
+                self._write_exact_quantiles()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> "LeRobotWriter":
         """The writer itself."""
@@ -119,9 +136,11 @@ class LeRobotWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close, unless an error or Ctrl-C is on its way out."""
+        """Close; without the exact quantiles if an error or Ctrl-C is on its way out."""
         if kind is None:
             self.close()
+        else:
+            self._lock.release()
 
     def _write_episode(self, episode: Episode, index: int) -> None:
         first_row = sum(self._lengths)
@@ -133,13 +152,14 @@ class LeRobotWriter:
             content = schema.parquet_bytes(schema.tasks_table(tasks))
             write_atomically(self.root / "meta" / "tasks.parquet", content)
             self._tasks = tasks
-        moments = self._schema.moments(episode)
-        row = self._schema.episode_row(episode, index, first_row, moments)
         rows = self._schema.data_table(episode, index, first_row, tasks.index(episode.instruction))
-        write_atomically(self._file(schema.DATA_PATH, index), schema.parquet_bytes(rows))
+        data_path = self._file(schema.DATA_PATH, index)
+        moments = {**column_moments(rows, data_path), **self._schema.image_moments(episode)}
+        row = self._schema.episode_row(episode, index, first_row, moments)
+        write_atomically(data_path, schema.parquet_bytes(rows))
         write_atomically(self._file(schema.EPISODES_PATH, index), schema.parquet_bytes(row))
         self._lengths.append(len(episode.stamps))
-        self._moments.append(moments)
+        self._moments = _merged(self._moments, moments)
         self._write_derived()
 
     def _write_derived(self) -> None:
@@ -147,21 +167,27 @@ class LeRobotWriter:
         info = self._schema.info(self.num_episodes, sum(self._lengths), len(self._tasks))
         write_atomically(self.root / "meta" / "info.json", _json(info))
         if self._moments:
-            write_atomically(self.root / "meta" / "stats.json", _json(self._merged_stats()))
+            self._write_stats({})
 
-    def _merged_stats(self) -> dict[str, dict]:
-        return {
-            key: Moments.merged([moments[key] for moments in self._moments]).to_json()
-            for key in self._moments[0]
-        }
+    def _write_exact_quantiles(self) -> None:
+        """Of what lerobot normalises by quantiles; the other columns keep the merged ones."""
+        body = embodiment_statistics([LeRobotDataset.open(self.root)])[self.spec.name]
+        exact = {STATE: body.state, ACTION: body.action}
+        if body.touch is not None:
+            exact[TOUCH] = body.touch
+        with self._naming_full_disk():
+            self._write_stats(exact)
+
+    def _write_stats(self, exact: Mapping[str, Statistics]) -> None:
+        stats = {key: moments.to_json() for key, moments in self._moments.items()}
+        for key, whole in exact.items():
+            stats[key] |= {name: getattr(whole, name).tolist() for name in QUANTILES}
+        write_atomically(self.root / "meta" / "stats.json", _json(stats))
 
     def _recover(self) -> None:
         """Take the state from disk and remove what an unfinished episode left."""
         metadata = read_metadata(self.root)
-        if [record.index for record in metadata.episodes] != list(range(len(metadata.episodes))):
-            raise CorruptFileError(
-                self.root, "episodes are missing in between; cannot append to it"
-            )
+        metadata.check_complete()
         if any(
             record.data_path != self._file(schema.DATA_PATH, record.index)
             for record in metadata.episodes
@@ -171,18 +197,21 @@ class LeRobotWriter:
             )
         self._tasks = [metadata.tasks[index] for index in sorted(metadata.tasks)]
         self._lengths = [record.length for record in metadata.episodes]
-        self._moments = [self._stored_moments(index) for index in range(self.num_episodes)]
+        self._moments = {}
+        for index in range(self.num_episodes):
+            self._moments = _merged(self._moments, self._stored_moments(index))
         self._discard(self.num_episodes)
 
     def _stored_moments(self, index: int) -> dict[str, Moments]:
-        keys = (STATE, ACTION, *self._schema.camera_keys().values())
-        names = (*NAMES, "count")
-        columns = [f"stats/{key}/{name}" for key in keys for name in names]
-        row = read_table(self._file(schema.EPISODES_PATH, index), columns).to_pylist()[0]
-        return {
-            key: Moments.from_json({name: row[f"stats/{key}/{name}"] for name in names})
-            for key in keys
-        }
+        path = self._file(schema.EPISODES_PATH, index)
+        features = self._schema.features()
+        try:
+            return read_moments(path, list(features), (*NAMES, *QUANTILES))
+        except MissingColumnError:
+            # Recorded when rows held less: the images keep what there is of them.
+            data_path = self._file(schema.DATA_PATH, index)
+            images = read_moments(path, list(self._schema.camera_keys().values()), NAMES)
+            return {**column_moments(read_table(data_path), data_path), **images}
 
     def _discard(self, index: int) -> None:
         """Remove the files of an uncommitted episode: lerobot globs and would see them."""
@@ -227,55 +256,16 @@ class LeRobotWriter:
                 path, f"columns differ: {', '.join(differing)}; record into a new folder"
             )
 
-    def _check(self, episode: Episode) -> None:
-        spec, width = self.spec, len(self._schema.axes)
-        if episode.embodiment != spec.name:
-            raise FeatureMismatchError(
-                self.root,
-                f"expected an episode of {spec.name!r}, got one of {episode.embodiment!r}",
-            )
-        if not len(episode.stamps):
-            raise FeatureMismatchError(
-                self.root, "expected at least one tick, the episode has none"
-            )
-        columns = {"state": (episode.state, width), "actions": (episode.actions, width)}
-        touch = np.zeros((0, 0)) if episode.touch is None else episode.touch
-        columns["touch"] = (touch, self._schema.touch)
-        for name in {**self._schema.extras, **episode.extras}:
-            rows = np.asarray(episode.extras.get(name, np.zeros((0, 0))))
-            columns[name] = (rows, self._schema.extras.get(name, 0))
-        for name, (rows, expected) in columns.items():
-            if rows.ndim != 2 or rows.shape[1] != expected or not np.isfinite(rows).all():
-                raise FeatureMismatchError(
-                    self.root, f"{name}: expected finite (tick, {expected}), got {rows.shape}"
-                )
-        self._check_cameras(episode)
-        self._check_rate(episode)
 
-    def _check_cameras(self, episode: Episode) -> None:
-        expected = {camera.name: camera for camera in self.spec.cameras}
-        if set(episode.images) != set(expected) or set(episode.image_stamps) != set(expected):
-            raise CameraMismatchError(
-                self.root, f"expected the cameras {sorted(expected)}, got {sorted(episode.images)}"
-            )
-        for name, frames in episode.images.items():
-            size = (len(episode.stamps), expected[name].height, expected[name].width, 3)
-            if frames.shape != size or frames.dtype != np.uint8:
-                raise CameraMismatchError(
-                    self.root,
-                    f"camera {name!r}: expected {size} uint8, got {frames.shape} {frames.dtype}",
-                )
+def _is_content(path: Path) -> bool:
+    """Neither the lock nor what a killed writer left of its first metadata."""
+    return path.is_file() and path.suffix != SUFFIX and path.name != LOCK_NAME
 
-    def _check_rate(self, episode: Episode) -> None:
-        rate = self.spec.rate_hz
-        if episode.rate_hz != rate:
-            raise RateMismatchError(self.root, f"expected {rate:g} Hz, got {episode.rate_hz:g} Hz")
-        late = np.abs(episode.stamps - np.arange(len(episode.stamps)) / rate).max()
-        # Rows are stored as tick / rate: what is off that grid must be aligned first, not bent.
-        if late > 0.1 / rate:
-            raise RateMismatchError(
-                self.root, f"expected stamps at tick / {rate:g} Hz from 0, one is {late:.4f} s off"
-            )
+
+def _merged(whole: Mapping[str, Moments], part: Mapping[str, Moments]) -> dict[str, Moments]:
+    if not whole:
+        return dict(part)
+    return {key: Moments.merged([whole[key], moments]) for key, moments in part.items()}
 
 
 def _json(content: dict) -> bytes:
