@@ -46,7 +46,7 @@ def test_points_lie_on_what_they_name(station, ticks):
         nearest = np.abs(pixels + 0.5 - [row, column]).max(1).min()
         assert nearest < 2, f"{geom} in {camera}"
         checked += 1
-    assert checked >= 4  # ego alone sees four, the wrists more on the way
+    assert checked >= 2  # ego sees both pins; a post may hide its nuts
 
 
 def test_a_point_outside_the_image_is_unseen(station):

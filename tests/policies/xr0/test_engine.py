@@ -7,7 +7,6 @@ import torch
 
 from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN
 from takt.policies.xr0.engine import Engine
-from takt.policies.xr0.engine_layout import EngineError
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 
