@@ -61,7 +61,7 @@ class ReleasedStyle:
         real = torch.ones_like(ids) if inputs.attention_mask is None else inputs.attention_mask
         kinds = (ids == self.model.config.token_ids.image).int()
         positions, _ = vlm.get_rope_index(
-            ids, kinds, image_grid_thw=inputs.image_grid_thw, attention_mask=real
+            ids, kinds, image_grid_thw=inputs.image_grid_thw, attention_mask=real  # pyright: ignore[reportArgumentType]
         )
         watched = vlm.visual.register_forward_hook(_note_images(note))
         output = vlm(
@@ -169,10 +169,10 @@ def trace(model: XR0, run: Run) -> Mapping[str, Tensor]:
     """For `takt.policies.xr0.parity.check_parity`: every intermediate by its recorded name."""
     seen: dict[str, Tensor] = {}
     released = ReleasedStyle(model)
-    past = released.look(run.prompt, seen.setdefault)
+    past = released.look(run.prompt, seen.setdefault)  # pyright: ignore[reportArgumentType]
     if (flow := run.flow) is not None:
         actions = released.integrate(
-            past, flow.state, flow.action_mask, flow.noise, flow.prefix, flow.steps, seen.setdefault
+            past, flow.state, flow.action_mask, flow.noise, flow.prefix, flow.steps, seen.setdefault  # pyright: ignore[reportArgumentType]
         )
         seen["actions"] = actions
         if flow.statistics is not None:

@@ -34,7 +34,8 @@ def test_a_plan_stands_for_the_chunk_where_there_is_one(frames):
     plans = np.zeros((12, tiny.HORIZON + 1, 4), np.float32)
     plans[[3, LAST_OF_FIRST]] = np.arange(1, 6)[:, None]
     episode = tiny.episode(0)
-    episode.extras[tiny.PLAN_KEY] = plans.reshape(12, -1)
+    extras = {**episode.extras, tiny.PLAN_KEY: plans.reshape(12, -1)}
+    episode = replace(episode, extras=extras)
     planned = stack_episodes([episode], tiny.BODY, tiny.POINTS_KEY, tiny.PLAN_KEY)
     np.testing.assert_array_equal(planned.images, frames.images[[3, LAST_OF_FIRST]])
     chunk, valid = planned.chunk(np.arange(2), tiny.HORIZON)

@@ -228,7 +228,7 @@ def _modulations(model: XR0, layers: list[_Layer], steps: int) -> list[list[_Mod
     by_layer = model.dit.modulations(model.t_projector(model.t_embedder(tau)))
     stack = cast(list[DiTLayer], list(model.dit.layers))
     return [
-        [_fold(*parts, rows[step]) for *parts, rows in zip(stack, layers, by_layer, strict=True)]
+        [_fold(*parts, rows[step]) for *parts, rows in zip(stack, layers, by_layer, strict=True)]  # pyright: ignore[reportCallIssue]
         for step in range(steps)
     ]
 

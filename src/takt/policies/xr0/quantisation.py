@@ -117,14 +117,14 @@ def _int8_product(rows: Tensor, row_scale: Tensor, weight: Tensor, scale: Tensor
     count = len(rows)
     if rows.is_cuda and count < _MIN_ROWS:
         rows = functional.pad(rows, (0, 0, 0, _MIN_ROWS - count))
-    return torch._int_mm(rows, weight.t())[:count] * row_scale * scale
+    return torch._int_mm(rows, weight.t())[:count] * row_scale * scale  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _fp8_product(rows: Tensor, row_scale: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """(row, in) x (out, in) -> (row, out); a CPU emulates it in float32."""
     if not rows.is_cuda:
         return functional.linear(rows.float(), weight.float()) * row_scale * scale
-    return torch._scaled_mm(
+    return torch._scaled_mm(  # pyright: ignore[reportPrivateImportUsage]
         rows,
         weight.t(),
         scale_a=row_scale,
