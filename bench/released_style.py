@@ -61,7 +61,10 @@ class ReleasedStyle:
         real = torch.ones_like(ids) if inputs.attention_mask is None else inputs.attention_mask
         kinds = (ids == self.model.config.token_ids.image).int()
         positions, _ = vlm.get_rope_index(
-            ids, kinds, image_grid_thw=inputs.image_grid_thw, attention_mask=real  # pyright: ignore[reportArgumentType]
+            ids,  # pyright: ignore[reportArgumentType]
+            kinds,  # pyright: ignore[reportArgumentType]
+            image_grid_thw=inputs.image_grid_thw,  # pyright: ignore[reportArgumentType]
+            attention_mask=real,
         )
         watched = vlm.visual.register_forward_hook(_note_images(note))
         output = vlm(
@@ -172,7 +175,13 @@ def trace(model: XR0, run: Run) -> Mapping[str, Tensor]:
     past = released.look(run.prompt, seen.setdefault)  # pyright: ignore[reportArgumentType]
     if (flow := run.flow) is not None:
         actions = released.integrate(
-            past, flow.state, flow.action_mask, flow.noise, flow.prefix, flow.steps, seen.setdefault  # pyright: ignore[reportArgumentType]
+            past,
+            flow.state,
+            flow.action_mask,
+            flow.noise,
+            flow.prefix,
+            flow.steps,
+            seen.setdefault,  # pyright: ignore[reportArgumentType]
         )
         seen["actions"] = actions
         if flow.statistics is not None:

@@ -17,6 +17,7 @@ from takt.recipes.demonstrations import record
 from takt.seeds import VALIDATION_BEGIN, SeedError
 from takt.simulation.nut_station.annotation import POINTS_KEY
 from takt.simulation.nut_station.demonstration import PLAN_KEY, SEED_KEY
+from takt.types import TaktError
 
 CHILD = """
 import sys
@@ -27,6 +28,18 @@ from takt.recipes.demonstrations import record
 if __name__ == "__main__":
     report = lambda done, seed: print(done, seed, flush=True)
     record(Path(sys.argv[1]), 50, 0, 1, report, first_ticks)
+"""
+
+
+INTERRUPTED = """
+import functools, sys
+from attempts import endless_second
+from takt.cli import main
+from takt.recipes import demonstrations
+
+if __name__ == "__main__":
+    demonstrations.record = functools.partial(demonstrations.record, attempt=endless_second)
+    sys.exit(main(["record", "nut-station", "--episodes", "5", "--out", sys.argv[1]]))
 """
 
 
@@ -85,17 +98,23 @@ def stat_of(path):
         return []
 
 
-def test_a_killed_recording_leaves_no_worker_and_goes_on_to_the_same_dataset(whole, tmp_path):
-    root, script = tmp_path / "data", tmp_path / "child.py"
-    script.write_text(CHILD)
+def started(script, *argv):
+    """A child of its own session that can import tests/attempts.py."""
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    child = subprocess.Popen(
-        [sys.executable, str(script), str(root)],
+    return subprocess.Popen(
+        [sys.executable, str(script), *map(str, argv)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
+
+
+def test_a_killed_recording_leaves_no_worker_and_goes_on_to_the_same_dataset(whole, tmp_path):
+    root, script = tmp_path / "data", tmp_path / "child.py"
+    script.write_text(CHILD)
+    child = started(script, root)
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == "1 0\n"
@@ -113,6 +132,34 @@ def test_a_killed_recording_leaves_no_worker_and_goes_on_to_the_same_dataset(who
     assert 1 <= done < 50
     grow(root, max(3, done))
     assert_same(tables(root)[:3], tables(whole))
+
+
+def test_ctrl_c_waits_for_no_attempt(tmp_path):
+    root, script = tmp_path / "data", tmp_path / "child.py"
+    script.write_text(INTERRUPTED)
+    child = started(script, root)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(root.glob("meta/episodes/*/*.parquet")):
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(child.pid, signal.SIGINT)
+        _, shown = child.communicate(timeout=60)
+        assert child.returncode == 130
+        assert "interrupted; 1 of 5 episodes are kept" in shown
+        assert "Traceback" not in shown
+        assert alive(child.pid) == []
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("episodes", "workers"), [(0, 1), (-1, 1), (1, 0)])
+def test_nothing_is_made_for_a_bad_number(tmp_path, episodes, workers):
+    with pytest.raises(TaktError, match="at least 1, got --"):
+        record(tmp_path / "data", episodes, 0, workers, lambda done, seed: None, first_ticks)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("seed", "episodes"), [(VALIDATION_BEGIN, 1), (VALIDATION_BEGIN - 1, 2)])

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,15 +37,42 @@ def main(argv: list[str]) -> int:
     require_extra("sim,data", "takt record")
     from takt.recipes.demonstrations import record
 
-    def report(done: int, seed: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\repisode {done}/{config.episodes} (seed {seed})", end="", file=sys.stderr)
-
-    recorded = record(config.out, config.episodes, config.seed, config.workers, report)
+    try:
+        with _progress(config.episodes) as report:
+            recorded = record(config.out, config.episodes, config.seed, config.workers, report)
+    except KeyboardInterrupt:
+        kept = len(list((config.out / "meta" / "episodes").glob("*/*.parquet")))
+        print(
+            f"takt record: interrupted; {kept} of {config.episodes} episodes are kept in "
+            f"{config.out}. Run the same command again to go on.",
+            file=sys.stderr,
+        )
+        return 130
     print(
-        f"\n{recorded.episodes} episodes, {recorded.failed} attempts failed and skipped: "
-        f"{config.out}"
+        f"{recorded.episodes} episodes, {recorded.failed} attempts failed and skipped: {config.out}"
     )
     if config.json:
         print(json.dumps({"episodes": recorded.episodes, "failed": recorded.failed}))
     return 0
+
+
+@contextmanager
+def _progress(episodes: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, else a line every ten episodes; both on stderr."""
+    if not sys.stderr.isatty():
+
+        def log(done: int, seed: int) -> None:
+            if done % 10 == 0 or done == episodes:
+                print(f"episode {done}/{episodes} (seed {seed})", file=sys.stderr, flush=True)
+
+        yield log
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task("episodes", total=episodes)
+        yield lambda done, seed: bars.update(
+            bar, completed=done, description=f"episodes (seed {seed})"
+        )
