@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupts import hear_interrupts
 
 from takt.benchmarks.store import read_shift
 from takt.cli import main
@@ -68,7 +69,12 @@ def test_bad_input_is_named_and_leaves_nothing(
 def test_an_interrupted_shift_says_what_it_keeps(tmp_path: Path) -> None:
     argv = ["shift", "--policy", "expert", "--cycles", "50", "--out", str(tmp_path)]
     code = "import sys; from takt.cli import main; sys.exit(main(sys.argv[1:]))"
-    child = subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *argv],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cycles/*.msgpack")) and child.poll() is None:
         assert time.monotonic() < deadline

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attempts import TICKS, first_ticks
+from interrupts import hear_interrupts
 
 from takt.datasets.lerobot import LeRobotDataset
 from takt.recipes.demonstrations import record
@@ -107,6 +108,7 @@ def started(script, *argv):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
 
