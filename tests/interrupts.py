@@ -4,5 +4,5 @@ import signal
 
 
 def hear_interrupts() -> None:
-    """For `preexec_fn`: a shell's background jobs start deaf to Ctrl-C, and so do their children."""
+    """For `preexec_fn`: background jobs of a shell start deaf to Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
