@@ -7,6 +7,9 @@ import torch
 
 from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN
 from takt.policies.xr0.engine import Engine
+from takt.policies.xr0.engine_flow import FlowLoop
+from takt.policies.xr0.engine_layers import FusedLayers
+from takt.policies.xr0.engine_layout import EngineError
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 
@@ -62,3 +65,64 @@ def test_equals_sample(models, prompts, contract, padded):
         planned = engine.plan(inputs, state, mask, noise, prefix)
         torch.testing.assert_close(planned, expected, atol=TOLERANCE, rtol=0)
         assert torch.equal(engine.refresh(state, mask, noise, prefix), planned)
+
+
+def test_refresh_acts_on_the_kept_prompt(models, prompts):
+    model, inputs = models[XR0_POSTTRAIN.name], one_prompt(prompts)
+    other = replace(inputs, pixel_values=-inputs.pixel_values)
+    state, mask, noise, _ = draw(model.config, 1)
+    newer = draw(model.config, 1, seed=1)[0]
+    engine = Engine(model, inputs, HORIZON)
+    engine.plan(other, state, mask, noise)
+    refreshed = engine.refresh(newer, mask, noise)
+    expected = model.sample(other, newer, mask, noise)
+    torch.testing.assert_close(refreshed, expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_other_numbers_of_steps(models, prompts, steps):
+    model, inputs = models[HF_RELEASE.name], one_prompt(prompts)
+    state, mask, noise, _ = draw(model.config, 1)
+    planned = Engine(model, inputs, HORIZON, steps=steps).plan(inputs, state, mask, noise)
+    expected = model.sample(inputs, state, mask, noise, steps=steps)
+    torch.testing.assert_close(planned, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_layers_of_a_gpu_give_the_same(models, prompts):
+    """The layers that graphs and compilers run, run here as they are."""
+    model, inputs = models[XR0_POSTTRAIN.name], prompts
+    state, mask, noise, clean = draw(model.config, 2)
+    with torch.inference_mode():
+        cache = model.encode(inputs)
+        loop = FlowLoop(model, cache, HORIZON, 5, layers=FusedLayers)
+        loop.load(cache)
+        loop.begin(state, mask, noise, clean[:, :3])
+        loop()
+    expected = model.sample(cache, state, mask, noise, clean[:, :3])
+    torch.testing.assert_close(loop.chunk, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_the_model_still_works(models, prompts):
+    """Its weights move to joint storage; their values and its own passes stay."""
+    model, inputs = models[HF_RELEASE.name], prompts
+    state, mask, noise, _ = draw(model.config, 2)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    expected = model.sample(inputs, state, mask, noise)
+    Engine(model, inputs, HORIZON)
+    assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
+    torch.testing.assert_close(model.sample(inputs, state, mask, noise), expected)
+
+
+def test_another_layout_or_shape_is_refused(models, prompts):
+    model, inputs = models[HF_RELEASE.name], one_prompt(prompts)
+    state, mask, noise, clean = draw(model.config, 1)
+    engine = Engine(model, inputs, HORIZON)
+    with pytest.raises(EngineError, match="ids_shape"):
+        engine.plan(prompts, state, mask, noise)
+    moved = replace(inputs, position_ids=inputs.position_ids + 1)
+    with pytest.raises(EngineError, match="position_ids"):
+        engine.plan(moved, state, mask, noise)
+    with pytest.raises(EngineError, match="noise"):
+        engine.refresh(state, mask, noise[:, 1:])
+    with pytest.raises(EngineError, match="prefix"):
+        engine.refresh(state, mask, noise, torch.cat((clean, clean), dim=1))

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.engine_cpu import KeptLayers
 from takt.policies.xr0.engine_flow import FlowLoop
 from takt.policies.xr0.engine_graph import Recorded
+from takt.policies.xr0.engine_layers import FusedLayers
 from takt.policies.xr0.engine_layout import require_chunk_shapes
 from takt.policies.xr0.engine_prefill import Prefill
 from takt.policies.xr0.model import XR0
@@ -47,11 +49,13 @@ class Engine:
         self._prefill = Prefill(model, inputs)
         self._prefill.see()
         cache = self._prefill.read()
-        self._flow = FlowLoop(model, cache, horizon, steps or model.config.flow_steps)
+        device = model.sink.weight.device
+        steps = steps or model.config.flow_steps
+        eager_cpu = device.type == "cpu" and model.dtype == torch.float32 and not compiled
+        layers = KeptLayers if eager_cpu else FusedLayers
+        self._flow = FlowLoop(model, cache, horizon, steps, layers=layers, compiled=compiled)
         if compiled:
             self._prefill.compile()
-            self._flow.compile()
-        device = model.sink.weight.device
         with torch.inference_mode():
             self._see = Recorded(self._prefill.see, device)
             self._read = Recorded(self._read_prompt, device)

@@ -1,12 +1,15 @@
-"""Linear layers as the engine calls them: merged, and with a bias chosen per call."""
+"""Linear layers as the engine calls them: merged, with a bias chosen per call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from takt.policies.xr0.quantisation import QuantisedLinear
+
+Product = Callable[[Tensor, Tensor | None], Tensor]
+"""(rows, in) and a bias (out,) -> (rows, out)."""
 
 
 def fuse(layers: Sequence[nn.Module]) -> nn.Module:
@@ -22,30 +25,28 @@ def fuse(layers: Sequence[nn.Module]) -> nn.Module:
     weight = torch.cat([layer.weight.detach() for layer in plain])
     for layer, part in zip(plain, weight.split([len(x.weight) for x in plain]), strict=True):
         layer.weight.data = part
-    return _linear(weight)
-
-
-def input_major(layer: nn.Module) -> nn.Module:
-    """A copy whose weight is stored column by column, or `layer` itself if that gains nothing.
-
-    With as few rows as a chunk has, a CPU matrix product over it takes two thirds of the time.
-    """
-    if not isinstance(layer, nn.Linear) or layer.weight.device.type != "cpu":
-        return layer
-    return _linear(layer.weight.detach().t().contiguous().t())
-
-
-def project(layer: nn.Module, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`layer` with `bias` in the place of its own."""
-    if isinstance(layer, nn.Linear):
-        return functional.linear(x, layer.weight, bias)
-    if isinstance(layer, QuantisedLinear):
-        return layer.product(x) if bias is None else layer.product(x) + bias
-    raise AssertionError(f"not a linear layer: {type(layer).__name__}")
-
-
-def _linear(weight: Tensor) -> nn.Linear:
     outputs, inputs = weight.shape
-    layer = nn.Linear(inputs, outputs, bias=False, device="meta")
-    layer.weight = nn.Parameter(weight, requires_grad=False)
-    return layer
+    fused = nn.Linear(inputs, outputs, bias=False, device="meta")
+    fused.weight = nn.Parameter(weight, requires_grad=False)
+    return fused
+
+
+def product_of(layer: nn.Module) -> Product:
+    """The product of a plain or quantised layer, without its own bias."""
+    match layer:
+        case QuantisedLinear():
+            return _Quantised(layer)
+        case nn.Linear():
+            weight = layer.weight.detach()
+            return lambda x, bias: functional.linear(x, weight, bias)
+        case _:
+            raise AssertionError(f"not a linear layer: {type(layer).__name__}")
+
+
+class _Quantised:
+    def __init__(self, layer: QuantisedLinear) -> None:
+        self._layer = layer
+
+    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        product = self._layer.product(x)
+        return product if bias is None else product + bias
