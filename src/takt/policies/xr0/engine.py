@@ -23,6 +23,10 @@ class Engine:
     The keys and values of the last prompt are kept: `refresh` plans again from a newer state
     without looking again. Not for concurrent use; the model must not be trained beside it, since
     its folded weights would be stale.
+
+    Attributes:
+        see: The vision tower on the images last loaded; with `read` the two halves of `look`.
+        read: The language model on what was seen, its keys and values kept.
     """
 
     @torch.no_grad()
@@ -57,8 +61,8 @@ class Engine:
         if compiled:
             self._prefill.compile()
         with torch.inference_mode():
-            self._see = Recorded(self._prefill.see, device)
-            self._read = Recorded(self._read_prompt, device)
+            self.see = Recorded(self._prefill.see, device)
+            self.read = Recorded(self._read_prompt, device)
             self._integrate = Recorded(self._flow, device)
             self.look(inputs)
 
@@ -82,8 +86,8 @@ class Engine:
     def look(self, inputs: PromptInputs) -> None:
         """Run vision and language and keep their keys and values."""
         self._prefill.load(inputs)
-        self._see()
-        self._read()
+        self.see()
+        self.read()
 
     def refresh(
         self, state: Tensor, action_mask: Tensor, noise: Tensor, prefix: Tensor | None = None
