@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, player_named
 from takt.benchmarks.shift import require_valid, resolve, run_shift
 from takt.benchmarks.shift_config import ShiftConfig
 from takt.benchmarks.store import ShiftMismatchError, ShiftStore, read_shift
+from takt.folder_lock import FolderInUseError
 from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.seeds import SeedError
@@ -52,8 +54,8 @@ def shift(
     worker: PolicyWorker | None = None,
 ) -> list[CycleRecord]:
     taken = seat(worker or InlinePolicy(FakePolicy()))
-    store = ShiftStore(folder, resolve(config, taken, SPEC))
-    return run_shift(config, FakeStation(tick_s), taken, store, Silent())
+    with closing(ShiftStore(folder, resolve(config, taken, SPEC))) as store:
+        return run_shift(config, FakeStation(tick_s), taken, store, Silent())
 
 
 def same(one: CycleRecord, other: CycleRecord) -> bool:
@@ -110,8 +112,16 @@ def test_another_shift_in_the_folder_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_finished_cycle_takes_any_shift(tmp_path: Path) -> None:
-    ShiftStore(tmp_path, resolve(CONFIG, seat(InlinePolicy(FakePolicy())), SPEC))
+    ShiftStore(tmp_path, resolve(CONFIG, seat(InlinePolicy(FakePolicy())), SPEC)).close()
     assert len(shift(tmp_path, replace(CONFIG, cycles=1, seed=10**6 + 7))) == 1
+
+
+def test_a_second_shift_on_the_folder_is_refused(tmp_path: Path) -> None:
+    first = ShiftStore(tmp_path, resolve(CONFIG, seat(InlinePolicy(FakePolicy())), SPEC))
+    with pytest.raises(FolderInUseError, match="only writer"):
+        shift(tmp_path)
+    first.close()
+    assert len(shift(tmp_path)) == CONFIG.cycles
 
 
 def test_an_unfinished_or_damaged_shift_is_not_read(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from takt.datasets.errors import DiskFullError
 from takt.datasets.inspection import inspect
 from takt.datasets.lerobot import LeRobotDataset
-from takt.datasets.lock import LOCK_NAME
 from takt.datasets.writer import LeRobotWriter
+from takt.folder_lock import LOCK_NAME
 from takt.types import EmbodimentSpec, Episode
 
 EXTRAS = {"annotation.points": 4, "annotation.phase": 1}

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from takt.datasets.errors import DatasetInUseError, NotADatasetError
+from takt.datasets.errors import NotADatasetError, WriterClosedError
 from takt.datasets.inspection import inspect
 from takt.datasets.lerobot import LeRobotDataset
-from takt.datasets.lock import LOCK_NAME, WriterLock
 from takt.datasets.writer import LeRobotWriter
+from takt.folder_lock import LOCK_NAME, FolderInUseError, FolderLock
 from takt.types import EmbodimentSpec, Episode
 
 EXTRAS = {"annotation.points": 4, "annotation.phase": 1}
@@ -26,7 +26,7 @@ class Intruded(dict[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name == "hand":
-            with pytest.raises(DatasetInUseError, match="only writer.*wait"):
+            with pytest.raises(FolderInUseError, match="only writer.*wait"):
                 LeRobotWriter(self.root, self.spec, extras=EXTRAS)
         return super().__getitem__(name)
 
@@ -49,7 +49,7 @@ def test_a_closed_writer_lets_the_next_in(
     writer.add_episode(make_episode(0))
     writer.close()
     assert [path for path in root.rglob("*") if path.name == LOCK_NAME] == []
-    with pytest.raises(DatasetInUseError, match="closed"):
+    with pytest.raises(WriterClosedError, match="closed"):
         writer.add_episode(make_episode(1))
     with pytest.raises(KeyError), LeRobotWriter(root, writer.spec, extras=EXTRAS) as second:
         raise KeyError
@@ -71,17 +71,17 @@ def test_a_lock_file_removed_while_waiting_for_it_is_made_anew(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else two writers would hold locks on two files of one name."""
-    first = WriterLock(root)
+    first = FolderLock(root)
     late = (root / LOCK_NAME).open("ab")  # opened before the release, locked after it
     first.release()
     files = [late]
     real = Path.open
     monkeypatch.setattr(Path, "open", lambda *args: files.pop() if files else real(*args))
-    second = WriterLock(root)
+    second = FolderLock(root)
     assert second.held
     assert (root / LOCK_NAME).exists()
-    with pytest.raises(DatasetInUseError):
-        WriterLock(root)
+    with pytest.raises(FolderInUseError):
+        FolderLock(root)
 
 
 def test_a_file_is_no_place_for_a_dataset(tmp_path: Path, spec: EmbodimentSpec) -> None:

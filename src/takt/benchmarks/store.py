@@ -7,6 +7,7 @@ from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.motion import Motion
 from takt.benchmarks.shift_config import ResolvedShift
 from takt.datasets.atomic import write_atomically
+from takt.folder_lock import FolderLock
 from takt.runtime.wire import Codec
 from takt.types import TaktError
 
@@ -29,21 +30,34 @@ def folder_digest(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
 
 
 class ShiftStore:
-    """The folder of one shift."""
+    """The folder of one shift, and the right to write to it until `close`."""
 
     def __init__(self, folder: Path, config: ResolvedShift) -> None:
         """Open or begin the shift described by `config`.
 
         Raises:
             ShiftMismatchError: the folder holds cycles of a shift with another config.
+            FolderInUseError: another process is at work on it.
         """
         self.folder = folder
-        path = folder / "config.json"
-        if path.exists() and _cycle_paths(folder):
+        self._lock = FolderLock(folder)
+        try:
+            self._begin(config)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._lock.release()
+
+    def _begin(self, config: ResolvedShift) -> None:
+        path = self.folder / "config.json"
+        if path.exists() and _cycle_paths(self.folder):
             differing = ResolvedShift.read(path).differences(config)
             if differing:
                 raise ShiftMismatchError(
-                    f"{folder} holds another shift ({'; '.join(differing)}); "
+                    f"{self.folder} holds another shift ({'; '.join(differing)}); "
                     "choose a new --out, or ask for the same shift to resume it"
                 )
         write_atomically(path, config.to_json().encode())

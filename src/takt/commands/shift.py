@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -84,9 +85,11 @@ def _run(config: Config) -> int:
     )
     try:
         resolved = resolve(shift, seat, station.spec)
-        store = ShiftStore(config.out, resolved)
         title = f"nut station · {config.policy} · {config.mode} · {config.clock} clock"
-        with LiveTable(config.cycles, title, Console(stderr=config.json)) as watcher:
+        with (
+            closing(ShiftStore(config.out, resolved)) as store,
+            LiveTable(config.cycles, title, Console(stderr=config.json)) as watcher,
+        ):
             records = run_shift(shift, station, seat, store, watcher)
     finally:
         seat.worker.close()

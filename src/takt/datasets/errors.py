@@ -54,8 +54,8 @@ class CaptureTimeError(DatasetError):
     """A frame's capture time is not finite, or later than the tick that holds the frame."""
 
 
-class DatasetInUseError(DatasetError):
-    """Another writer is at work on the dataset, or the writer is closed."""
+class WriterClosedError(DatasetError):
+    """The writer was closed; another one may be at work."""
 
 
 class DiskFullError(DatasetError):

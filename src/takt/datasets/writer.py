@@ -9,22 +9,22 @@ from types import TracebackType
 from takt.datasets import schema, video
 from takt.datasets.atomic import NO_SPACE, SUFFIX, write_atomically
 from takt.datasets.errors import (
-    DatasetInUseError,
     DiskFullError,
     FeatureMismatchError,
     MissingColumnError,
     NotADatasetError,
+    WriterClosedError,
 )
 from takt.datasets.fit import check_fit
 from takt.datasets.layout import read_metadata
 from takt.datasets.lerobot import LeRobotDataset
-from takt.datasets.lock import LOCK_NAME, WriterLock
 from takt.datasets.metadata import ACTION, STATE, TOUCH, read_json
 from takt.datasets.moments import NAMES, QUANTILES, Moments
 from takt.datasets.parquet import read_table
 from takt.datasets.schema import Schema
 from takt.datasets.statistics import Statistics, embodiment_statistics
 from takt.datasets.stored_moments import column_moments, read_moments
+from takt.folder_lock import LOCK_NAME, FolderLock
 from takt.types import EmbodimentSpec, Episode
 
 
@@ -54,7 +54,7 @@ class LeRobotWriter:
 
         Raises:
             NotADatasetError: the folder holds something else, or is a file.
-            DatasetInUseError: another writer is at work on it.
+            FolderInUseError: another writer is at work on it.
             FeatureMismatchError: the dataset there has another body, rate, cameras or columns.
             DiskFullError: no space for the metadata.
         """
@@ -65,7 +65,7 @@ class LeRobotWriter:
         self._moments: dict[str, Moments] = {}
         if self.root.exists() and not self.root.is_dir():
             raise NotADatasetError(self.root, "expected a folder, got a file; choose another path")
-        self._lock = WriterLock(self.root)
+        self._lock = FolderLock(self.root)
         try:
             self._open()
         except BaseException:
@@ -98,10 +98,10 @@ class LeRobotWriter:
             FeatureMismatchError, CameraMismatchError, CaptureTimeError, RateMismatchError: it does
                 not fit; nothing is written.
             DiskFullError: no space; every episode finished before is safe.
-            DatasetInUseError: the writer is closed.
+            WriterClosedError: the writer is closed.
         """
         if not self._lock.held:
-            raise DatasetInUseError(
+            raise WriterClosedError(
                 self.root, "expected an open writer, this one is closed; make another one"
             )
         check_fit(episode, self._schema, self.root)

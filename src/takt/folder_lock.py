@@ -1,18 +1,22 @@
-"""One writer per dataset at a time, whatever becomes of the others."""
+"""One writer per folder at a time, whatever becomes of the others."""
 
 import fcntl
 import os
 from pathlib import Path
 from typing import IO
 
-from takt.datasets.errors import DatasetInUseError
+from takt.types import TaktError
 
-# In the dataset's top folder, where no reader of the format globs.
+# In the folder's top, where no reader of a dataset globs.
 LOCK_NAME = ".writer.lock"
 
 
-class WriterLock:
-    """The right to write to a dataset's folder, which it makes if missing.
+class FolderInUseError(TaktError):
+    """Another writer is at work in the folder."""
+
+
+class FolderLock:
+    """The right to write to a folder, which it makes if missing.
 
     It is a lock of the kernel on an empty file, so it ends with its process, however that ends.
     A release takes the file away; one that a killed writer left is simply locked again.
@@ -22,7 +26,7 @@ class WriterLock:
         """Take the lock, without waiting.
 
         Raises:
-            DatasetInUseError: another writer has it.
+            FolderInUseError: another writer has it.
         """
         root.mkdir(parents=True, exist_ok=True)
         self._path = root / LOCK_NAME
@@ -50,10 +54,9 @@ def _locked(path: Path) -> IO[bytes]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
-        raise DatasetInUseError(
-            path.parent,
-            "expected to be the only writer, but another one is at work on this dataset; "
-            "wait until it ends or choose another folder",
+        raise FolderInUseError(
+            f"{path.parent}: expected to be the only writer, but another one is at work in this "
+            "folder; wait until it ends or choose another folder"
         ) from error
     return file
 

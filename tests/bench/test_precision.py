@@ -1,0 +1,43 @@
+"""The precision benchmark on a few inputs: the shipped nano keeps its limits, and can miss them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mujoco")
+import precision
+
+
+@pytest.fixture(scope="module")
+def rows():
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    scenes = [
+        precision.Scene(
+            small=tuple(rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)),
+            large=(),
+            state=rng.normal(0, 0.3, 14).astype(np.float32),
+        )
+        for _ in range(2)
+    ]
+    return {row.mode: row for row in precision.measure(precision.nano_case(scenes))}
+
+
+def test_bfloat16_and_8_bits_keep_the_chunk(rows):
+    assert [mode for mode, row in rows.items() if row.must is not None and row.is_missed] == []
+    assert set(precision.MUST) <= set(rows)
+    assert max(row.chunk_min for row in rows.values()) < 1.0  # no mode is float32 by accident
+
+
+def test_every_layer_moves_the_chunk(rows):
+    (control,) = (row for mode, row in rows.items() if mode.startswith("without"))
+    assert control.chunk_median < 0.995
+
+
+def test_a_miss_is_a_miss(rows):
+    row = rows["int8"]
+    for median in (0.99, math.nan):
+        assert replace(row, chunk_median=median).is_missed
