@@ -12,6 +12,8 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from takt.datasets.errors import (
@@ -29,6 +31,9 @@ GOP = 2
 CRF = 16
 ENCODER_OPTIONS = {"crf": str(CRF), "g": str(GOP), "bf": "0"}
 
+# PyAV's own conversion starts a thread per core for each frame: four times the time at 64 px.
+REFORMAT_THREADS = 1
+
 # A stored time may be a rounded sum of frame lengths; real neighbours are at least 8 ms apart.
 TOLERANCE_S = 1e-3
 
@@ -42,8 +47,10 @@ def encode(frames: np.ndarray, rate_hz: float) -> bytes:
         stream = container.add_stream(CODEC, rate=rate, options=ENCODER_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, PIXEL_FORMAT
         stream.codec_context.thread_count = 1
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        reformatter = VideoReformatter()
+        for image in frames:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(_reformat(reformatter, frame, PIXEL_FORMAT)))
         container.mux(stream.encode())
     return buffer.getvalue()
 
@@ -81,7 +88,7 @@ def decode(clip: Clip) -> np.ndarray:
         MissingVideoError, CorruptFileError, CameraMismatchError, RateMismatchError
     """
     frames = np.empty((clip.count, clip.height, clip.width, 3), np.uint8)
-    found = np.zeros(clip.count, bool)
+    found, reformatter = np.zeros(clip.count, bool), VideoReformatter()
     with _opened(clip) as (container, stream):
         for frame in container.decode(stream):
             tick = clip.tick(_seconds(frame.pts, stream))
@@ -89,7 +96,7 @@ def decode(clip: Clip) -> np.ndarray:
                 continue
             if tick >= clip.count:
                 break
-            frames[tick] = frame.to_ndarray(format="rgb24")
+            frames[tick] = _reformat(reformatter, frame, "rgb24").to_ndarray()
             found[tick] = True
     _expect_all(found, clip)
     return frames
@@ -107,6 +114,10 @@ def check(clip: Clip) -> None:
             if tick is not None and 0 <= tick < clip.count:
                 found[tick] = True
     _expect_all(found, clip)
+
+
+def _reformat(reformatter: VideoReformatter, frame: VideoFrame, pixels: str) -> VideoFrame:
+    return reformatter.reformat(frame, format=pixels, threads=REFORMAT_THREADS)
 
 
 def _seconds(stamp: int | None, stream: VideoStream) -> float:
