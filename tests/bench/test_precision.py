@@ -32,9 +32,9 @@ def test_bfloat16_and_8_bits_keep_the_chunk(rows):
     assert max(row.chunk_min for row in rows.values()) < 1.0  # no mode is float32 by accident
 
 
-def test_every_layer_moves_the_chunk(rows):
+def test_every_layer_moves_the_chunk_more_than_a_precision_may(rows):
     (control,) = (row for mode, row in rows.items() if mode.startswith("without"))
-    assert control.chunk_median < 0.995
+    assert control.chunk_median < min(precision.MUST.values())
 
 
 def test_a_miss_is_a_miss(rows):
