@@ -88,7 +88,8 @@ class Episode:
     """One aligned attempt; stamps count from its start.
 
     `images[camera]` is (tick, height, width, 3) uint8. `extras` holds further float32 per-tick
-    columns (tick, n) by name, such as simulator annotations.
+    columns (tick, n) by name, such as simulator annotations. `instructions` has every tick's own
+    where they differ, else ().
     """
 
     embodiment: str
@@ -101,6 +102,7 @@ class Episode:
     actions: Float32[np.ndarray, "tick action"]
     touch: Float32[np.ndarray, "tick touch"] | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    instructions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Every stream has one row per tick."""
@@ -111,6 +113,7 @@ class Episode:
             **self.extras,
             "state": self.state,
             "actions": self.actions,
+            **({"instructions": self.instructions} if self.instructions else {}),
         }
         for name, rows in streams.items():
             if len(rows) != ticks:

@@ -15,7 +15,7 @@ class DatasetError(TaktError):
 
 
 class NotADatasetError(DatasetError):
-    """The folder holds no LeRobot dataset."""
+    """The folder holds no dataset of the expected format."""
 
 
 class UnknownVersionError(DatasetError):
@@ -24,6 +24,17 @@ class UnknownVersionError(DatasetError):
 
 class CorruptFileError(DatasetError):
     """A file is truncated, unreadable or contradicts the metadata."""
+
+
+class EpisodeError(CorruptFileError):
+    """What an episode holds is damaged; `frame` is None where no single one is to blame."""
+
+    def __init__(self, path: Path, episode: int, message: str, frame: int | None = None) -> None:
+        """Name the file, the episode and the frame in front of the message."""
+        where = f"episode {episode}" if frame is None else f"episode {episode}, frame {frame}"
+        super().__init__(path, f"{where}: {message}")
+        self.episode = episode
+        self.frame = frame
 
 
 class MissingColumnError(CorruptFileError):

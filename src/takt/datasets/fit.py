@@ -10,6 +10,7 @@ from takt.datasets.errors import (
     FeatureMismatchError,
     RateMismatchError,
 )
+from takt.datasets.metadata import ACTION, STATE
 from takt.datasets.schema import Schema
 from takt.types import EmbodimentSpec, Episode
 
@@ -33,8 +34,10 @@ def check_fit(episode: Episode, schema: Schema, root: Path) -> None:
 
 
 def _check_columns(episode: Episode, schema: Schema, root: Path) -> None:
-    width = len(schema.axes)
-    columns = {"state": (episode.state, width), "actions": (episode.actions, width)}
+    columns = {
+        "state": (episode.state, len(schema.axes[STATE])),
+        "actions": (episode.actions, len(schema.axes[ACTION])),
+    }
     touch = np.zeros((0, 0)) if episode.touch is None else episode.touch
     columns["touch"] = (touch, schema.touch)
     for name in {**schema.extras, **episode.extras}:

@@ -47,7 +47,7 @@ class LeRobotDataset:
     def episode(self, index: int, cameras: Sequence[str] | None = None) -> Episode:
         """Read one episode with the images of `cameras` (all if None; () decodes none).
 
-        Its instruction is the first frame's; `table(index).tasks` has every frame's.
+        Its instruction is the first frame's; `instructions` has every frame's where they differ.
 
         Raises:
             DatasetError: a file is missing, damaged or contradicts the metadata.
@@ -66,6 +66,7 @@ class LeRobotDataset:
             actions=table.actions,
             touch=table.touch,
             extras=table.extras,
+            instructions=table.tasks if len(set(table.tasks)) > 1 else (),
         )
 
     def images(self, index: int, camera: str) -> np.ndarray:

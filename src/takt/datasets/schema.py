@@ -33,9 +33,9 @@ class Schema:
     extras: Mapping[str, int]
 
     @property
-    def axes(self) -> tuple[str, ...]:
-        """State and action share their axes."""
-        return self.spec.action_space.names
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """Names of the measured and of the commanded axes by column."""
+        return {STATE: self.spec.state_names, ACTION: self.spec.action_space.names}
 
     def camera_keys(self) -> dict[str, str]:
         """Feature key by camera name."""
@@ -43,11 +43,11 @@ class Schema:
 
     def features(self) -> dict[str, dict]:
         """The `features` of info.json."""
-        vectors = {STATE: len(self.axes), ACTION: len(self.axes)}
+        names = {key: list(axes) for key, axes in self.axes.items()}
+        vectors = {key: len(axes) for key, axes in names.items()}
         if self.touch:
             vectors[TOUCH] = self.touch
         vectors |= self.extras
-        names = {STATE: list(self.axes), ACTION: list(self.axes)}
         captures = [CAPTURE + camera.name for camera in self.spec.cameras]
         counters = ("frame_index", "episode_index", "index", "task_index")
         return {
@@ -100,10 +100,13 @@ class Schema:
             "features": self.features(),
         }
 
-    def data_table(self, episode: Episode, index: int, first_row: int, task_index: int) -> pa.Table:
-        """The rows of one episode."""
+    def data_table(
+        self, episode: Episode, index: int, first_row: int, known_tasks: Sequence[str]
+    ) -> pa.Table:
+        """The rows of one episode; their `task_index` counts in `known_tasks`."""
         ticks = len(episode.stamps)
         frame_index = np.arange(ticks)
+        tasks = episode.instructions or (episode.instruction,) * ticks
         columns = {STATE: _vectors(episode.state), ACTION: _vectors(episode.actions)}
         if self.touch and episode.touch is not None:
             columns[TOUCH] = _vectors(episode.touch)
@@ -118,7 +121,7 @@ class Schema:
                 "frame_index": pa.array(frame_index),
                 "episode_index": pa.array(np.full(ticks, index)),
                 "index": pa.array(first_row + frame_index),
-                "task_index": pa.array(np.full(ticks, task_index)),
+                "task_index": pa.array([known_tasks.index(task) for task in tasks], pa.int64()),
             }
         )
 
@@ -136,7 +139,7 @@ class Schema:
         chunk, file = divmod(index, CHUNK_SIZE)
         row: dict[str, object] = {
             "episode_index": index,
-            "tasks": [episode.instruction],
+            "tasks": episode_tasks(episode),
             "length": ticks,
             "data/chunk_index": chunk,
             "data/file_index": file,
@@ -155,6 +158,11 @@ class Schema:
         for key, moment in moments.items():
             row |= {f"stats/{key}/{name}": value for name, value in moment.to_json().items()}
         return pa.Table.from_pylist([row])
+
+
+def episode_tasks(episode: Episode) -> list[str]:
+    """Every instruction of an episode, once."""
+    return list(dict.fromkeys(episode.instructions or (episode.instruction,)))
 
 
 def tasks_table(tasks: Sequence[str]) -> pa.Table:

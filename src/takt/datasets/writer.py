@@ -48,7 +48,7 @@ class LeRobotWriter:
 
         Args:
             root: The dataset's folder.
-            spec: The body; state and action have the axes of its action space.
+            spec: The body; actions have the axes of its action space, states its measured axes.
             extras: Width of each further float32 column by name.
             touch: Width of the touch column; 0 leaves it out.
 
@@ -147,12 +147,12 @@ class LeRobotWriter:
         for name, key in self._schema.camera_keys().items():
             content = video.encode(episode.images[name], self.spec.rate_hz)
             write_atomically(self._file(schema.VIDEO_PATH, index, key), content)
-        tasks = list(dict.fromkeys([*self._tasks, episode.instruction]))
+        tasks = list(dict.fromkeys([*self._tasks, *schema.episode_tasks(episode)]))
         if tasks != self._tasks:
             content = schema.parquet_bytes(schema.tasks_table(tasks))
             write_atomically(self.root / "meta" / "tasks.parquet", content)
             self._tasks = tasks
-        rows = self._schema.data_table(episode, index, first_row, tasks.index(episode.instruction))
+        rows = self._schema.data_table(episode, index, first_row, tasks)
         data_path = self._file(schema.DATA_PATH, index)
         moments = {**column_moments(rows, data_path), **self._schema.image_moments(episode)}
         row = self._schema.episode_row(episode, index, first_row, moments)
