@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from takt.extras import EXTRAS, missing_modules
+from takt.extras import EXTRAS, SPECIAL, missing_modules
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -233,7 +233,7 @@ def check_versions() -> Check:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     found = ", ".join(f"{name} {version}" for name, version in versions.items())
-    missing = [extra for extra in EXTRAS if missing_modules(extra)]
+    missing = [extra for extra in EXTRAS if extra not in SPECIAL and missing_modules(extra)]
     if "torchvision" in versions:
         advice = "pip uninstall torchvision: it breaks transformers on a CPU torch"
         return Check(name="versions", status="fail", found=found, advice=advice)

@@ -9,7 +9,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "transformers", "safetensors"),
     "sim": ("mujoco",),
     "data": ("pyarrow", "av", "PIL"),
+    "robomind": ("h5py",),
 }
+# For one purpose each: `all` leaves them out, and nothing else misses them.
+SPECIAL = ("robomind",)
 
 
 def missing_modules(extra: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`takt data`: look into datasets."""
+"""`takt data`: look into datasets, and make datasets of others."""
 
 import json as json_format
 import sys
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
+from takt.commands.data_build import Convert, Merge, Split, run_convert, run_merge, run_split
 from takt.extras import require_extra
 
 if TYPE_CHECKING:
@@ -45,7 +46,13 @@ class Stats:
     """Print one JSON object instead of tables."""
 
 
-Command = Annotated[Inspect, subcommand("inspect")] | Annotated[Stats, subcommand("stats")]
+Command = (
+    Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Stats, subcommand("stats")]
+    | Annotated[Convert, subcommand("convert")]
+    | Annotated[Merge, subcommand("merge")]
+    | Annotated[Split, subcommand("split")]
+)
 
 
 def main(argv: list[str]) -> int:
@@ -64,6 +71,12 @@ def main(argv: list[str]) -> int:
             return _inspect(command)
         case Stats():
             return _stats(command)
+        case Convert():
+            return run_convert(command)
+        case Merge():
+            return run_merge(command)
+        case Split():
+            return run_split(command)
 
 
 def _inspect(command: Inspect) -> int:

@@ -6,12 +6,13 @@ from takt.types import TaktError
 
 
 class DatasetError(TaktError):
-    """Base of the dataset errors; `path` is the file or folder at fault."""
+    """Base of the dataset errors: `reason` is what is wrong with the file or folder `path`."""
 
     def __init__(self, path: Path, message: str) -> None:
         """Name the path in front of the message."""
         super().__init__(f"{path}: {message}")
         self.path = path
+        self.reason = message
 
 
 class NotADatasetError(DatasetError):
@@ -33,8 +34,14 @@ class EpisodeError(CorruptFileError):
         """Name the file, the episode and the frame in front of the message."""
         where = f"episode {episode}" if frame is None else f"episode {episode}, frame {frame}"
         super().__init__(path, f"{where}: {message}")
+        self.reason = message
         self.episode = episode
         self.frame = frame
+
+    @classmethod
+    def of(cls, error: DatasetError, episode: int) -> "EpisodeError":
+        """`error`, which came up when that episode was read, with the episode named."""
+        return error if isinstance(error, cls) else cls(error.path, episode, error.reason)
 
 
 class MissingColumnError(CorruptFileError):

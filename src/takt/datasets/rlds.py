@@ -161,7 +161,7 @@ def _entries(shard: Shard) -> Iterator[Record | _Lost]:
             yield record
         promised = shard.episodes or found
     except DatasetError as error:
-        reason = str(error).removeprefix(f"{shard.path}: ")
+        reason = error.reason
         promised = shard.episodes or found + 1
     for _ in range(found, promised):
         yield _Lost(path=shard.path, reason=reason)
@@ -173,9 +173,10 @@ def _values(entry: Record | _Lost, index: int, keys: tuple[str, ...]) -> dict[st
         raise EpisodeError(entry.path, index, entry.reason)
     try:
         example = parse_example(entry.read(), {f"steps/{key}" for key in keys})
-    except (DatasetError, WireError) as error:
-        reason = str(error).removeprefix(f"{entry.path}: ")
-        raise EpisodeError(entry.path, index, reason) from error
+    except DatasetError as error:
+        raise EpisodeError.of(error, index) from error
+    except WireError as error:
+        raise EpisodeError(entry.path, index, f"not a tf.train.Example ({error})") from error
     return {key.removeprefix("steps/"): values for key, values in example.items()}
 
 

@@ -1,0 +1,183 @@
+"""`takt data convert`, `merge` and `split`: datasets made of others, as LeRobot v3.0."""
+
+import json as json_format
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from takt.datasets.source import EpisodeSource
+
+SKIP_BAD = "Leave out episodes that cannot be read; they are counted and listed at the end."
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a dataset of another format as LeRobot v3.0; the same command goes on where it ended.
+
+    Video is encoded anew (H.264); columns of text and depth images are left out.
+    """
+
+    source: Positional[Annotated[Path, arg(metavar="SRC")]]
+    """Folder of the dataset to read."""
+
+    directory: Positional[Annotated[Path, arg(metavar="DIR")]]
+    """Folder of the dataset to write."""
+
+    format: Literal["auto", "rlds", "calvin", "robomind", "lerobot"] = "auto"
+    """Format of the source; auto looks at what lies there."""
+
+    layout: str | None = None
+    """Field map of an RLDS source: droid, droid-tool, bridge, bridge-oxe, fractal. By default that
+    of the dataset's name."""
+
+    split: str = "train"
+    """Split of an RLDS source."""
+
+    rate: float | None = None
+    """Ticks per second of a RoboMIND source, which stores none."""
+
+    skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
+
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Write all episodes of several LeRobot datasets into a new one, in order.
+
+    Datasets that differ in body, rate, axes, cameras or columns are refused, with what differs side
+    by side. Video is encoded anew.
+    """
+
+    directories: Positional[tuple[Path, ...]]
+    """Folders of the datasets to merge."""
+
+    out: Path
+    """Folder of the dataset to write."""
+
+    skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
+
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Write a LeRobot dataset as two, by episode: a random share of them, and the rest.
+
+    The same seed gives the same parts. Video is encoded anew.
+    """
+
+    directory: Positional[Path]
+    """Folder of the dataset to split."""
+
+    out: tuple[Path, Path]
+    """Folders of the share and of the rest."""
+
+    share: float = 0.9
+    """Share of the episodes in the first part."""
+
+    seed: int = 0
+    """Seed of the shuffle."""
+
+    skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
+
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+def run_convert(command: Convert) -> int:
+    """Convert, and say what was left out."""
+    from takt.datasets.formats import ReadOptions, detect_format, open_source
+
+    source_format = command.format if command.format != "auto" else detect_format(command.source)
+    options = ReadOptions(layout=command.layout, split=command.split, rate_hz=command.rate)
+    source = open_source(command.source, source_format, options)
+    origin = f"{source_format} {command.source.resolve()} {command.layout or ''} {command.split}"
+    return _write([(source, command.directory, origin)], command)
+
+
+def run_merge(command: Merge) -> int:
+    """Merge the datasets, or show how they differ."""
+    from takt.datasets.lerobot_source import LeRobotSource
+    from takt.datasets.merging import merged
+
+    if len(command.directories) < 2:
+        from takt.types import TaktError
+
+        raise TaktError(f"expected at least two datasets, got {len(command.directories)}")
+    names = [str(path) for path in command.directories]
+    source = merged(names, [LeRobotSource.open(path) for path in command.directories])
+    origin = "merge of " + ", ".join(str(path.resolve()) for path in command.directories)
+    return _write([(source, command.out, origin)], command)
+
+
+def run_split(command: Split) -> int:
+    """Write both parts."""
+    from takt.datasets.lerobot_source import LeRobotSource
+    from takt.datasets.merging import Chosen, split_episodes
+
+    source = LeRobotSource.open(command.directory)
+    parts = split_episodes(len(source), command.share, command.seed)
+    origin = f"{command.directory.resolve()}, share {command.share:g}, seed {command.seed}"
+    targets: list[tuple[EpisodeSource, Path, str]] = [
+        (Chosen(source=source, indices=indices), folder, f"{part} of {origin}")
+        for part, indices, folder in zip(("share", "rest"), parts, command.out, strict=True)
+    ]
+    return _write(targets, command)
+
+
+def _write(
+    targets: "list[tuple[EpisodeSource, Path, str]]", command: Convert | Merge | Split
+) -> int:
+    """Write each source into its folder; the same answer for one target and for several."""
+    from takt.datasets.conversion import convert
+
+    written: list[dict[str, Any]] = []
+    for source, folder, origin in targets:
+        try:
+            with _progress(len(source), folder) as report:
+                result = convert(source, folder, origin, skip_bad=command.skip_bad, report=report)
+        except KeyboardInterrupt:
+            print(
+                f"takt data: interrupted; finished episodes are kept in {folder}. "
+                "Run the same command again to go on.",
+                file=sys.stderr,
+            )
+            return 130
+        print(f"{folder}: {result.episodes} episodes written, {len(result.faults)} left out")
+        for fault in result.faults:
+            print(f"takt data: left out: {fault}", file=sys.stderr)
+        faults = [asdict(fault) for fault in result.faults]
+        written.append({"directory": str(folder), "episodes": result.episodes, "faults": faults})
+    if command.json:
+        print(json_format.dumps({"written": written}, ensure_ascii=False))
+    return 0
+
+
+@contextmanager
+def _progress(episodes: int, folder: Path) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, else a line for every tenth of the way; both on stderr."""
+    if not sys.stderr.isatty():
+        tenth = max(1, episodes // 10)
+
+        def log(done: int) -> None:
+            if done and (done % tenth == 0 or done == episodes):
+                print(f"{folder}: {done}/{episodes}", file=sys.stderr, flush=True)
+
+        yield log
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task(str(folder), total=episodes)
+        yield lambda done: bars.update(bar, completed=done)
