@@ -10,12 +10,11 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
 from takt.commands.data_build import Convert, Merge, Split, run_convert, run_merge, run_split
+from takt.commands.data_stats import Stats, print_statistics, run_stats
 from takt.extras import require_extra
 
 if TYPE_CHECKING:
     from takt.datasets.inspection import Inspection
-    from takt.datasets.moments import Moments
-    from takt.datasets.statistics import EmbodimentStatistics, Statistics
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,6 @@ class Inspect:
 
     decode: bool = False
     """Decode every image too; without it, video frames are only looked for."""
-
-
-@dataclass(frozen=True)
-class Stats:
-    """Show statistics of every numeric column, per embodiment over all the datasets.
-
-    Quantiles are exact; only state, action and touch have them.
-    """
-
-    directories: Positional[tuple[Path, ...]]
-    """The datasets' folders."""
-
-    json: bool = False
-    """Print one JSON object instead of tables."""
 
 
 Command = (
@@ -70,7 +55,7 @@ def main(argv: list[str]) -> int:
         case Inspect():
             return _inspect(command)
         case Stats():
-            return _stats(command)
+            return run_stats(command)
         case Convert():
             return run_convert(command)
         case Merge():
@@ -91,41 +76,6 @@ def _inspect(command: Inspect) -> int:
     for problem in inspection.problems:
         print(f"takt data: {problem}", file=sys.stderr)
     return 1 if inspection.problems else 0
-
-
-def _stats(command: Stats) -> int:
-    from takt.datasets.lerobot import LeRobotDataset
-    from takt.datasets.statistics import embodiment_statistics
-
-    bodies = embodiment_statistics(LeRobotDataset.open(path) for path in command.directories)
-    if command.json:
-        print(json_format.dumps({name: _body_json(body) for name, body in bodies.items()}))
-        return 0
-    for body in bodies.values():
-        print(f"{body.embodiment}: {body.num_episodes} episodes, {body.state.count} frames")
-        _print_statistics("state", body.state, ())
-        _print_statistics("action", body.action, ())
-        if body.touch is not None:
-            _print_statistics("touch", body.touch, ())
-        for name, moments in body.extras.items():
-            _print_statistics(name, moments, ())
-    return 0
-
-
-def _body_json(body: "EmbodimentStatistics") -> dict[str, Any]:
-    return {
-        "episodes": body.num_episodes,
-        "state": body.state.to_json(),
-        "action": body.action.to_json(),
-        "touch": body.touch and body.touch.to_json(),
-        "extras": {name: _moments_json(moments) for name, moments in body.extras.items()},
-    }
-
-
-def _moments_json(moments: "Moments") -> dict[str, Any]:
-    from takt.datasets.moments import NAMES
-
-    return {"count": moments.count, **{name: getattr(moments, name).tolist() for name in NAMES}}
 
 
 def _inspection_json(inspection: "Inspection") -> dict[str, Any]:
@@ -194,21 +144,5 @@ def _print_inspection(inspection: "Inspection") -> None:
     Console().print(grid)
     axes = {feature.key: feature.names for feature in metadata.features}
     if inspection.state is not None and inspection.action is not None:
-        _print_statistics("state", inspection.state, axes.get("observation.state", ()))
-        _print_statistics("action", inspection.action, axes.get("action", ()))
-
-
-def _print_statistics(
-    title: str, statistics: "Statistics | Moments", axes: tuple[str, ...]
-) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    wanted = ("min", "q01", "q50", "q99", "max", "mean", "std")
-    columns = [name for name in wanted if hasattr(statistics, name)]
-    table = Table(Column(title, no_wrap=True), *columns)
-    for axis in range(len(statistics.mean)):
-        values = [f"{getattr(statistics, column)[axis]:.4g}" for column in columns]
-        table.add_row(Text(axes[axis] if axis < len(axes) else str(axis)), *values)
-    Console().print(table)
+        print_statistics("state", inspection.state, axes.get("observation.state", ()))
+        print_statistics("action", inspection.action, axes.get("action", ()))
