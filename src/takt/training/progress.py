@@ -3,7 +3,9 @@
 import sys
 import time
 from types import TracebackType
+from typing import TextIO
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -16,11 +18,15 @@ LOG_EVERY_S = 30.0
 class Progress:
     """A bar per stage on a terminal, else a line every half minute; silent but on rank 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Writes to `stream`, by default to standard output."""
+        self._stream = sys.stdout if stream is None else stream
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Bars(*columns, TextColumn("{task.fields[detail]}"))
+        self._bars = Bars(
+            *columns, TextColumn("{task.fields[detail]}"), console=Console(file=self._stream)
+        )
         self._tasks: dict[str, int] = {}
-        self._live = rank() == 0 and sys.stdout.isatty()
+        self._live = rank() == 0 and self._stream.isatty()
         self._logged = 0.0
 
     def __enter__(self) -> "Progress":
@@ -49,4 +55,5 @@ class Progress:
             self._bars.update(self._tasks[stage], completed=step.step, detail=detail)  # type: ignore[arg-type]
         elif time.monotonic() - self._logged > LOG_EVERY_S or step.step == step.steps:
             self._logged = time.monotonic()
-            print(f"{stage} {step.step}/{step.steps} {detail}", flush=True)
+            line = f"{stage} {step.step}/{step.steps} {detail}"
+            print(line, file=self._stream, flush=True)

@@ -1,0 +1,55 @@
+"""What can be chosen of a fine-tuning run. Torch is not imported here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from takt.types import TaktError
+
+ContractName = Literal["hf_release", "xr0_posttrain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneConfig:
+    """Post-training of a checkpoint on one body's data.
+
+    None stands for what the checkpoint or the data say.
+    """
+
+    steps: int = 2000
+    """Updates. 0 writes the body's file and stops."""
+    batch: int = 32
+    """Frames an update; their noise draws come on top."""
+    lr: float | None = None
+    """Peak learning rate. By default 4e-4 below 100 M parameters and 1e-4 above; adapters 5 times
+    that."""
+    lora: int | None = None
+    """Rank: train low-rank adapters of every linear layer, merged at the end, and nothing else."""
+    freeze: Literal["vlm", "none"] = "none"
+    """vlm: train the action expert and its projectors only."""
+    horizon: int | None = None
+    """T, actions a chunk: by default the checkpoint's for this body, else 1 s."""
+    execute: int | None = None
+    """T_e, actions executed before the next chunk is asked for: by default the checkpoint's for
+    this body, else half the chunk."""
+    contract: ContractName | None = None
+    """How the action tokens are treated; by default as config.json of the checkpoint says."""
+    image_pixels: tuple[int, int] | None = None
+    """Smallest and largest area of an image; by default the checkpoint's."""
+    layout: str | None = None
+    """Released layout that the data is known to have; guessed from its names by default."""
+    draws: int = 4
+    """Noise draws that share one pass of the VLM."""
+    validation: float = 0.1
+    """Share of the episodes held out (at least one, if there are two)."""
+    seed: int = 0
+    """Of the split, the batches and the adapters."""
+
+    def __post_init__(self) -> None:
+        """Counts that make a run."""
+        for name, least in (("steps", 0), ("batch", 1), ("draws", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise TaktError(f"expected --{name} of at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.validation < 1:
+            raise TaktError(f"expected --validation in 0..1, 1 excluded, got {self.validation}")
+        if self.lr is not None and not self.lr > 0:
+            raise TaktError(f"expected a positive --lr, got {self.lr}")
