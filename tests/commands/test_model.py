@@ -81,7 +81,7 @@ def test_a_training_case_is_refused_by_name(case: Path, capsys: pytest.CaptureFi
     save_file({"sync.loss": torch.zeros(())}, case / "outputs.safetensors")
     assert main(["model", "parity", str(case)]) == 1
     printed = capsys.readouterr()
-    assert "training tensors are not compared yet" in printed.err
+    assert "to be run with --train" in printed.err
     assert "sync.loss" in printed.err
     assert "tau" in printed.out
 

@@ -7,6 +7,16 @@ import pytest
 import tiny
 import torch
 
+from takt.training.flow_draws import draw
+from takt.training.flow_objective import (
+    RELEASED,
+    FlowObjective,
+    FrequencyLoss,
+    OnlineError,
+    PaperPrefix,
+)
+from takt.training.flow_training import FlowTraining
+
 EVERY = np.arange(24)
 DRAWS, LONGEST = tiny.CONFIG.draws, tiny.MODEL.contract.max_prefix
 
@@ -20,7 +30,7 @@ def batch(frames, batcher):
 def still(seen):
     """A model that answers with no motion and remembers what it was asked."""
 
-    def velocity(cache, state, noisy, tau, action_mask, prefix):
+    def velocity(cache, state, noisy, tau, action_mask, prefix, hidden):
         seen.append((noisy, tau, prefix))
         return torch.zeros_like(noisy)
 
@@ -49,12 +59,91 @@ def test_asynchronous_training_gives_clean_prefixes_and_does_not_score_them(
 
 def test_synchronous_training_gives_no_prefix(batch, frames, monkeypatch):
     contract = replace(tiny.MODEL.contract, max_prefix=0)
-    config = replace(tiny.CONFIG, model=replace(tiny.MODEL, contract=contract))
-    monkeypatch.setattr(tiny, "CONFIG", config)
+    monkeypatch.setattr(tiny, "MODEL", replace(tiny.MODEL, contract=contract))
     stage, seen = tiny.stage("post", tiny.batcher(frames)), []
     monkeypatch.setattr(stage.policy, "velocity", still(seen))
     stage.losses(batch, torch.Generator().manual_seed(0))
     assert seen[0][2].tolist() == [0] * 24 * DRAWS
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "norms"),
+    [("expert", 2.2487106, 1.9325078), ("post", 2.2487109, 2.6354704)],
+)
+def test_the_stations_objective_keeps_its_numbers(batch, batcher, name, loss, norms):
+    """Recorded before the objective had options; norms are summed over parameters."""
+    stage = tiny.stage(name, batcher)
+    found = stage.losses(batch, torch.Generator().manual_seed(0))
+    assert list(found) == ["loss"]
+    found["loss"].backward()
+    gradients = [p.grad.norm().item() for p in stage.trainable() if p.grad is not None]
+    assert found["loss"].item() == pytest.approx(loss, rel=1e-5)
+    assert sum(gradients) == pytest.approx(norms, rel=1e-4)
+
+
+def released(batcher, objective=RELEASED, action_mask=None):
+    """The released objective around the post stage's policy."""
+    policy = tiny.stage("post", batcher).policy
+    mask = batcher.action_mask if action_mask is None else action_mask
+    return FlowTraining(policy, mask, draws=DRAWS, objective=objective)
+
+
+def test_the_online_error_weighs_prefixed_samples_only(batch, batcher):
+    """By hand: the rollout from the same noise, weights of mean one, clamped."""
+    objective = FlowObjective(weight=OnlineError(), prefix=PaperPrefix())
+    stage = released(batcher, objective)
+    actions = batch.actions.repeat_interleave(DRAWS, 0)
+    draws = draw(objective, LONGEST, actions, torch.Generator().manual_seed(3))
+    terms = stage.terms(batch, draws)
+    length = draws.prefix_length
+    assert set(length.tolist()) == {0, 1, 2}
+    assert terms.raw_weight[length == 0].eq(1).all()
+    policy, cache = stage.policy, stage.policy.encode(batch.inputs).repeat(DRAWS)
+    rows, state = length == 2, batch.state.repeat_interleave(DRAWS, 0)
+    with torch.no_grad():
+        chunk = policy.sample(
+            cache, state, batcher.action_mask, draws.noise, actions[:, :2], len(terms.rollout)
+        )
+    expected = (chunk - actions).abs()[rows]
+    torch.testing.assert_close(terms.raw_weight[rows], expected, atol=1e-5, rtol=0)
+    seen = terms.mask * (length > 0)[:, None, None] > 0
+    weight = torch.where(seen, terms.raw_weight / terms.raw_weight[seen].mean(), 1).clamp(0.5, 5)
+    error = (weight * (terms.velocity - terms.target) ** 2)[terms.mask > 0]
+    assert terms.loss.item() == pytest.approx(error.mean().item(), rel=1e-5)
+
+
+def test_the_released_objective_adds_its_parts(batch, batcher):
+    found = released(batcher).losses(batch, torch.Generator().manual_seed(1))
+    total = 0.5 * found["mse"] + found["frequency"]
+    assert found["loss"].item() == pytest.approx(total.item())
+    found["loss"].backward()
+
+
+def test_nothing_to_act_on_is_nothing_to_learn(batch, batcher):
+    stage = released(batcher, action_mask=torch.zeros_like(batcher.action_mask))
+    losses = stage.losses(batch, torch.Generator().manual_seed(1))
+    assert {name: value.item() for name, value in losses.items()} == dict.fromkeys(losses, 0.0)
+    losses["loss"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in stage.trainable())
+
+
+def test_the_frequency_loss_may_look_at_live_columns_only(batch, batcher):
+    """Released, dimensions that the body lacks count; `active` mends it."""
+    live = replace(RELEASED, frequency=FrequencyLoss(columns="active"))
+    found = [
+        released(batcher, objective).losses(batch, torch.Generator().manual_seed(1))["frequency"]
+        for objective in (RELEASED, live)
+    ]
+    assert found[0].item() != pytest.approx(found[1].item(), rel=0.05)
+
+
+def test_frozen_text_embeddings_are_the_only_thing_left_out(batcher):
+    policy = tiny.stage("post", batcher).policy
+    stage = FlowTraining(
+        policy, batcher.action_mask, draws=1, frozen="text_embeddings", objective=RELEASED
+    )
+    left_out = {id(p) for p in policy.parameters()} - {id(p) for p in stage.trainable()}
+    assert left_out == {id(policy.vlm.model.language_model.embed_tokens.weight)}
 
 
 def test_padded_steps_and_hidden_points_are_not_learnt(batch, batcher):

@@ -42,6 +42,10 @@ class Parity:
     tol: float = 1e-4
     """Largest absolute difference; tensors of bfloat16 runs may differ by 0.1."""
 
+    train: bool = False
+    """Run a case recorded in training mode: losses, weights, predictions, gradients and their norms
+    (in absolute difference, too)."""
+
     json: bool = False
     """Print one JSON object instead of lines."""
 
@@ -69,8 +73,10 @@ def main(argv: list[str]) -> int:
 
 def _parity(command: Parity) -> int:
     from takt.policies.xr0.parity import check_parity
+    from takt.training.parity import check_training_parity
 
-    report = check_parity(command.directory, command.tol)
+    check = check_training_parity if command.train else check_parity
+    report = check(command.directory, command.tol)
     if command.json:
         print(json_format.dumps({"directory": str(command.directory), **_parity_json(report)}))
     else:
@@ -81,8 +87,8 @@ def _parity(command: Parity) -> int:
             print(f"takt model: {item.name}: {reason}", file=sys.stderr)
     if report.not_compared:
         reason = (
-            "this is a training case; training tensors are not compared yet"
-            if report.is_training
+            "this is a training case, to be run with --train"
+            if report.is_training and not command.train
             else "takt does not know these recorded tensors"
         )
         names = "\n  ".join(report.not_compared)

@@ -1,63 +1,175 @@
-"""Stages 2 and 3: flow matching, with the VLM frozen (paper section 2.2, step 2) or not (2.3).
+"""Stages 2 and 3: flow matching, with the VLM frozen (paper section 2.2, step 2) or not (2.3)."""
 
-Asynchronous post-training gives each sample a clean prefix of 0..6 actions; synchronous none.
-"""
+from dataclasses import dataclass
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
 
-from takt.policies.common.flow import (
-    draw_noise,
-    draw_prefix_length,
-    draw_tau,
-    flow_loss,
-    interpolate,
-    loss_mask,
-)
+from takt.policies.common import flow
+from takt.policies.xr0.cache import VLMCache
 from takt.policies.xr0.model import XR0
 from takt.training.batches import Batch
+from takt.training.flow_draws import FlowDraws, draw
+from takt.training.flow_objective import FlowObjective, FrequencyLoss, OnlineError
 from takt.training.stage import Stage
+
+Frozen = Literal["nothing", "text_embeddings", "vlm"]
+"""What a flow stage leaves as it is; the released trainer's choice is "text_embeddings"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowTerms:
+    """Losses and what they were made of; N rows, one per sample and noise draw.
+
+    Attributes:
+        loss: What is minimised.
+        mse: Weighted masked squared error.
+        frequency: Spectral error before its coefficient; 0 where the objective has none.
+        velocity: (N, T, D) prediction, 0 in the prefix.
+        target: (N, T, D).
+        mask: (N, T, D), 1 where the squared error looks.
+        raw_weight: (N, T, D) |rollout - actions|; 1 without a prefix.
+        rollout: Velocities (N, T, D) of the online prediction's steps; empty if none was made.
+    """
+
+    loss: Tensor
+    mse: Tensor
+    frequency: Tensor
+    velocity: Tensor
+    target: Tensor
+    mask: Tensor
+    raw_weight: Tensor
+    rollout: tuple[Tensor, ...]
 
 
 class FlowTraining(Stage):
     """Flow-matching loss over `draws` noise draws per frame.
 
     Args:
-        policy: The model.
-        action_mask: (1, T, D).
+        policy: The model; its contract says how long a clean prefix may be.
+        action_mask: (1 or B, T, D).
         draws: Noise draws that share one VLM pass (the released trainer's `training_repeat`).
-        freeze_vlm: Stage 2.
-        max_prefix: Longest clean prefix; 0 trains synchronous execution.
+        frozen: Parts that are not trained; "vlm" is stage 2.
+        objective: What is minimised.
     """
 
     def __init__(
-        self, policy: XR0, action_mask: Tensor, *, draws: int, freeze_vlm: bool, max_prefix: int
+        self,
+        policy: XR0,
+        action_mask: Tensor,
+        *,
+        draws: int,
+        frozen: Frozen = "nothing",
+        objective: FlowObjective,
     ) -> None:
         super().__init__()
         self.policy = policy
         self.action_mask = action_mask
         self._draws = draws
-        self._freeze_vlm = freeze_vlm
-        self._max_prefix = max_prefix
+        self._frozen: Frozen = frozen
+        self._objective = objective
 
     def trainable(self) -> list[nn.Parameter]:
-        """Everything, less a frozen VLM."""
-        frozen = {id(p) for p in self.policy.vlm.parameters()} if self._freeze_vlm else set()
+        """Everything but the frozen parts."""
+        vlm = self.policy.vlm
+        match self._frozen:
+            case "nothing":
+                frozen = set[int]()
+            case "text_embeddings":
+                frozen = {id(vlm.model.language_model.embed_tokens.weight)}
+            case "vlm":
+                frozen = {id(p) for p in vlm.parameters()}
+            case _:
+                assert_never(self._frozen)
         return [p for p in self.policy.parameters() if id(p) not in frozen]
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scalars of one batch."""
-        with torch.set_grad_enabled(not self._freeze_vlm):
-            cache = self.policy.encode(batch.inputs).repeat(self._draws)
+        """Scalars of one batch; the parts of the loss are named where there are several."""
         actions = batch.actions.repeat_interleave(self._draws, 0)
-        state = batch.state.repeat_interleave(self._draws, 0)
-        valid = batch.valid.repeat_interleave(self._draws, 0)
-        count = len(actions)
-        tau, noise = draw_tau(count, generator), draw_noise(actions, generator)
-        prefix = torch.zeros(count, dtype=torch.long)
-        if self._max_prefix:
-            prefix = draw_prefix_length(count, self._max_prefix, generator)
-        noisy = interpolate(actions, noise, tau, prefix)
-        velocity = self.policy.velocity(cache, state, noisy, tau, self.action_mask, prefix)
-        mask = loss_mask(self.action_mask, valid, prefix)
-        return {"loss": flow_loss(velocity, actions, noise, mask)}
+        longest = self.policy.config.contract.max_prefix
+        whole = actions.new_empty((batch.shard.count * len(actions), *actions.shape[1:]))
+        draws = draw(self._objective, longest, whole, generator)
+        terms = self.terms(batch, draws.part(batch.shard, actions.device))
+        if self._objective.frequency is None:
+            return {"loss": terms.loss}
+        return {"loss": terms.loss, "mse": terms.mse, "frequency": terms.frequency}
+
+    def terms(self, batch: Batch, draws: FlowDraws) -> FlowTerms:
+        """The loss under given `draws`, whose rows are each sample's in turn."""
+        with torch.set_grad_enabled(self._frozen != "vlm"):
+            cache = self.policy.encode(batch.inputs).repeat(self._draws)
+        state, actions, valid, shown = (
+            x.repeat_interleave(self._draws, 0)
+            for x in (batch.state, batch.actions, batch.valid, self._shown(batch))
+        )
+        noisy = flow.interpolate(actions, draws.noise, draws.tau, draws.prefix_length)
+        velocity = self.policy.velocity(
+            cache, state, noisy, draws.tau, shown, draws.prefix_length, draws.hidden
+        )
+        target = actions - draws.noise
+        mask = flow.loss_mask(shown, valid, draws.prefix_length)
+        raw, rollout = torch.ones_like(actions), ()
+        if self._objective.weight is not None and draws.prefix_length.any():
+            raw, rollout = self._online_error(cache, state, actions, shown, draws)
+        error = velocity - target
+        weight = _weight(self._objective.weight, raw, mask, draws.prefix_length)
+        squares = error**2 if weight is None else weight * error**2
+        mse = flow.masked_mean(squares, mask, batch.shard.visible(mask))
+        frequency = _frequency(self._objective.frequency, error, weight, mask, draws.prefix_length)
+        loss = self._objective.mse_factor * mse
+        if self._objective.frequency is not None:
+            loss = loss + self._objective.frequency.coefficient * frequency
+        return FlowTerms(
+            loss=loss,
+            mse=mse,
+            frequency=frequency,
+            velocity=velocity,
+            target=target,
+            mask=mask,
+            raw_weight=raw,
+            rollout=rollout,
+        )
+
+    def _shown(self, batch: Batch) -> Tensor:
+        return self.action_mask.expand(len(batch.actions), -1, -1)
+
+    @torch.no_grad()
+    def _online_error(
+        self, cache: VLMCache, state: Tensor, actions: Tensor, shown: Tensor, draws: FlowDraws
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """|what the policy would do now - actions|, 1 without a prefix, and its velocities."""
+        steps, length = self.policy.config.flow_steps, draws.prefix_length
+        chunk = torch.where(flow.prefix_rows(length, actions.shape[1]), actions, draws.noise)
+        velocities = []
+        for step in range(steps):
+            tau = torch.full_like(draws.tau, step / steps)
+            velocities.append(
+                self.policy.velocity(cache, state, chunk, tau, shown, length, draws.hidden)
+            )
+            chunk = chunk + velocities[-1] / steps
+        error = torch.where((length > 0)[:, None, None], (chunk - actions).abs(), 1)
+        return error, tuple(velocities)
+
+
+def _weight(
+    config: OnlineError | None, raw: Tensor, mask: Tensor, prefix_length: Tensor
+) -> Tensor | None:
+    if config is None:
+        return None
+    return flow.online_error_weight(raw, mask, prefix_length, config.low, config.high)
+
+
+def _frequency(
+    config: FrequencyLoss | None,
+    error: Tensor,
+    weight: Tensor | None,
+    mask: Tensor,
+    prefix_length: Tensor,
+) -> Tensor:
+    """0 where nothing is asked or nothing is to be learnt."""
+    if config is None:
+        return error.new_zeros(())
+    columns = mask if config.columns == "active" else torch.ones_like(mask)
+    weight = torch.ones_like(error) if weight is None else weight
+    return mask.any() * flow.frequency_loss(error, weight, columns, prefix_length)

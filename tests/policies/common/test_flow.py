@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -49,3 +50,44 @@ def test_loss_sees_only_what_it_may():
     velocity = torch.where(mask > 0, 2.0, 1e6)
     assert flow.flow_loss(velocity, actions, noise, mask).item() == pytest.approx(4.0)
     assert flow.flow_loss(velocity, actions, noise, torch.zeros_like(mask)) == 0
+
+
+def test_weights_have_mean_one_where_the_loss_looks_and_are_then_clamped(generator):
+    raw = torch.rand(3, 4, 2, generator=generator) + 0.1
+    length = torch.tensor([2, 0, 1])
+    raw[1] = 1.0
+    mask = flow.loss_mask(torch.ones(3, 4, 2), torch.ones(3, 4, dtype=torch.bool), length)
+    free = flow.online_error_weight(raw, mask, length, 0.0, 100.0)
+    seen = mask * (length > 0)[:, None, None]
+    assert flow.masked_mean(free, seen).item() == pytest.approx(1)
+    assert free[1].eq(1).all()
+    ratio = free / raw
+    assert ratio[seen > 0].max().item() == pytest.approx(ratio[seen > 0].min().item())
+    clamped = flow.online_error_weight(raw, mask, length, 0.9, 1.1)
+    torch.testing.assert_close(clamped, free.clamp(0.9, 1.1))
+
+
+def test_a_perfect_rollout_weighs_little_and_is_a_number():
+    mask = torch.ones(2, 3, 2)
+    weight = flow.online_error_weight(torch.zeros(2, 3, 2), mask, torch.ones(2), 0.5, 5.0)
+    assert weight.eq(0.5).all()
+
+
+def test_frequency_loss_is_the_mean_spectrum_of_what_it_sees(generator):
+    error = torch.randn(3, 7, 4, generator=generator)
+    weight = torch.rand(3, 7, 4, generator=generator)
+    length = torch.tensor([0, 3, 3])
+    total, count = 0.0, 0
+    for row, clean in enumerate(length.tolist()):
+        spectrum = np.abs(np.fft.rfft(error[row, clean:, :3].numpy(), axis=0))
+        total += weight[row, clean:, :3].mean().item() * spectrum.sum()
+        count += spectrum.size
+    mask = torch.ones(3, 7, 4)
+    mask[..., 3] = 0
+    assert flow.frequency_loss(error, weight, mask, length).item() == pytest.approx(total / count)
+    louder = error.clone()
+    louder[..., 3] += 9
+    assert flow.frequency_loss(louder, weight, mask, length).item() == pytest.approx(total / count)
+    everything = torch.ones_like(mask)
+    heard = [flow.frequency_loss(x, weight, everything, length) for x in (error, louder)]
+    assert heard[1] > heard[0] + 1

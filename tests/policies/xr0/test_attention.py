@@ -1,11 +1,13 @@
 """Who sees whom: prefix, window and offset, in the mask and in the network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN
-from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions
+from takt.policies.xr0.config import HF_RELEASE, TRAINING_TIME_RTC, XR0_POSTTRAIN
+from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions, hide_prefix
 
 LEAD, HORIZON, PROMPT = 2, 16, 3
 CPU = torch.device("cpu")
@@ -41,6 +43,16 @@ def test_noisy_actions_stand_apart_from_their_own_prefix():
     assert positions[1].tolist() == [21, 22, 23, 24, 25, 36, 37]
 
 
+def test_only_noisy_actions_lose_sight_of_hidden_ones():
+    mask = dit_mask(None, PROMPT, LEAD, HORIZON, XR0_POSTTRAIN, CPU)
+    hidden = torch.zeros(1, HORIZON, dtype=torch.bool)
+    hidden[0, [0, 2, 5]] = True  # 5 is noisy in both rows
+    changed = hide_prefix(mask, hidden, torch.tensor([4, 0]))
+    assert torch.equal(changed[1], mask[0])
+    lost = (mask[0, 0] & ~changed[0, 0]).nonzero() - torch.tensor([LEAD, PROMPT + LEAD])
+    assert lost.tolist() == [[4, 0], [4, 2], [5, 2], [6, 2]]
+
+
 @pytest.fixture
 def draw(model):
     generator = torch.Generator().manual_seed(0)
@@ -67,6 +79,71 @@ def test_prefix_reaches_only_its_window(model, prompts, draw):
     assert change[0] == 0
     assert (change[1 : window + 1] > 1e-6).all()
     assert change[reach + 1 :].max() < 1e-6
+
+
+def test_noisy_actions_do_not_feel_hidden_ones(model, prompts, draw):
+    state, noise, mask = draw
+    tau, moved = torch.tensor([0.3, 0.8]), noise.clone()
+    moved[:, 0] += 1
+    hidden = torch.arange(HORIZON)[None] < 3
+    with torch.no_grad():
+        cache = model.encode(prompts)
+        seen, blind = (
+            [model.velocity(cache, state, x, tau, mask, 3, hide) for x in (noise, moved)]
+            for hide in (None, hidden)
+        )
+    assert (seen[0] - seen[1]).abs()[:, 3:].max() > 1e-6
+    torch.testing.assert_close(blind[0], blind[1], atol=1e-6, rtol=0)
+
+
+@pytest.fixture
+def conditioned(model):
+    """The same weights where clean actions stand at flow time 1; and where they do not."""
+    released, config = model.config, model.config
+
+    def set_time(name):
+        contract = replace(TRAINING_TIME_RTC, prefix_time=name)
+        model.config = replace(config, contract=contract)
+        return model
+
+    yield set_time
+    model.config = released
+
+
+def test_clean_actions_stand_at_their_own_time(conditioned, prompts, draw):
+    state, noise, mask = draw
+    tau = torch.tensor([0.3, 0.8])
+    with torch.no_grad():
+        cache = conditioned("one").encode(prompts)
+        none, shared, own = (
+            {
+                name: conditioned(name).velocity(cache, state, noise, at, mask, length)
+                for name in ("chunk", "one")
+            }
+            for length, at in ((0, tau), (3, tau), (torch.tensor([0, 3]), tau))
+        )
+        at_one = {
+            name: conditioned(name).velocity(cache, state, noise, torch.ones(2), mask, 3)
+            for name in ("chunk", "one")
+        }
+    torch.testing.assert_close(none["one"], none["chunk"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(at_one["one"], at_one["chunk"], atol=1e-6, rtol=0)
+    assert (shared["one"] - shared["chunk"]).abs()[:, 3:].max() > 1e-4
+    torch.testing.assert_close(own["one"][0], none["one"][0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(own["one"][1], shared["one"][1], atol=1e-6, rtol=0)
+
+
+def test_deployment_gives_clean_actions_the_time_of_training(conditioned, prompts, draw):
+    state, noise, mask = draw
+    prefix = torch.randn_like(noise)[:, :3]
+    model = conditioned("one")
+    with torch.no_grad():
+        cache, chunk = model.encode(prompts), torch.cat((prefix, noise[:, 3:]), 1)
+        for step in range(2):
+            tau = torch.full((2,), step / 2)
+            chunk = chunk + model.velocity(cache, state, chunk, tau, mask, 3) / 2
+    sampled = model.sample(cache, state, mask, noise, prefix, steps=2)
+    torch.testing.assert_close(sampled, chunk, atol=1e-5, rtol=0)
 
 
 def test_a_full_prefix_comes_back(model, prompts, draw):

@@ -7,17 +7,21 @@ Axes: B batch, T chunk step, D action dimension.
 import torch
 from torch import Tensor
 
-_MAX_TAU = 0.999
-_BETA = (1.5, 1.0)
+MAX_TAU = 0.999
 
 
-def draw_tau(count: int, generator: torch.Generator) -> Tensor:
-    """(count,) flow times 0.999 * (1 - u), u ~ Beta(1.5, 1): more weight on noisy times.
+def draw_tau(count: int, generator: torch.Generator, alpha: float = 1.5) -> Tensor:
+    """(count,) flow times 0.999 * (1 - u), u ~ Beta(alpha, 1): more weight on noisy times.
 
     Beta(a, 1) has the distribution function u ** a: a power of a uniform draw samples it exactly.
     """
     uniform = torch.rand(count, generator=generator, device=generator.device)
-    return _MAX_TAU * (1 - uniform ** (1 / _BETA[0]))
+    return noisy_time(uniform ** (1 / alpha))
+
+
+def noisy_time(share: Tensor) -> Tensor:
+    """Flow time at which `share` in [0, 1] of the chunk is noise, never quite the clean action."""
+    return MAX_TAU * (1 - share)
 
 
 def draw_noise(actions: Tensor, generator: torch.Generator) -> Tensor:
@@ -66,11 +70,55 @@ def loss_mask(action_mask: Tensor, valid: Tensor, prefix_length: Tensor | None =
     return mask.masked_fill(prefix_rows(prefix_length, mask.shape[1]), 0)
 
 
-def masked_mean(error: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `error` where the mask is 1; 0 where it is nowhere."""
-    return (error * mask).sum() / mask.sum().clamp_min(1)
+def masked_mean(error: Tensor, mask: Tensor, count: Tensor | None = None) -> Tensor:
+    """Mean of `error` where the mask is 1; 0 where it is nowhere.
+
+    `count` is divided by instead of the mask's sum where the mask is part of a larger one.
+    """
+    return (error * mask).sum() / (mask.sum().clamp_min(1) if count is None else count)
 
 
-def flow_loss(velocity: Tensor, actions: Tensor, noise: Tensor, mask: Tensor) -> Tensor:
+def flow_loss(
+    velocity: Tensor, actions: Tensor, noise: Tensor, mask: Tensor, count: Tensor | None = None
+) -> Tensor:
     """Masked mean squared error to the straight-line velocity `actions - noise`."""
-    return masked_mean((velocity - (actions - noise)) ** 2, mask)
+    return masked_mean((velocity - (actions - noise)) ** 2, mask, count)
+
+
+def online_error_weight(
+    raw: Tensor, mask: Tensor, prefix_length: Tensor, low: float, high: float
+) -> Tensor:
+    """Weights of mean 1 where the loss sees prefixed samples, then clamped; others are clamped raw.
+
+    The clamp of what the loss does not see shows only in `frequency_loss` over all columns, which
+    the released trainer computes so.
+
+    Args:
+        raw: (B, T, D) |online prediction - actions|; 1 on samples without a prefix.
+        mask: (B, T, D) of `loss_mask`.
+        prefix_length: (B,).
+        low: Smallest weight.
+        high: Largest weight.
+    """
+    seen = mask * (prefix_length > 0)[:, None, None]
+    mean = masked_mean(raw, seen).clamp_min(torch.finfo(raw.dtype).tiny)
+    return torch.where(seen > 0, raw / mean, raw).clamp(low, high)
+
+
+def frequency_loss(error: Tensor, weight: Tensor, mask: Tensor, prefix_length: Tensor) -> Tensor:
+    """Mean |rfft over the noisy steps| of `error` (B, T, D), each sample by its mean `weight`.
+
+    The mean is over samples, frequencies and the columns that `mask` (B, T, D) shows anywhere.
+    """
+    total, count = error.new_zeros(()), mask.new_zeros(())
+    for clean in prefix_length.unique().tolist():  # the spectrum's length follows the prefix's
+        rows = prefix_length == clean
+        shown = mask[rows, clean:]
+        if not shown.numel():
+            continue
+        spectrum = torch.fft.rfft((error[rows, clean:] * shown).float(), dim=1).abs()
+        columns = shown.amax(1, keepdim=True)
+        gain = (weight[rows, clean:] * shown).sum((1, 2)) / shown.sum((1, 2)).clamp_min(1)
+        total = total + (spectrum * columns * gain[:, None, None]).sum()
+        count = count + columns.sum() * spectrum.shape[1]
+    return total / count.clamp_min(1)

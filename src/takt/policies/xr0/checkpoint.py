@@ -121,6 +121,7 @@ _CONTRACT_FAULTS = {
     "rope_offset": "noisy actions sit {asked} rotary positions later, trained {stored}",
     "decode_eps": "decoding adds {asked} to the standard deviation, trained {stored}",
     "max_prefix": "a chunk may start with {asked} clean actions, trained up to {stored}",
+    "prefix_time": "clean actions stand at the flow time of {asked}, trained at that of {stored}",
 }
 
 

@@ -119,6 +119,7 @@ class Contract:
         rope_offset: Added to the positions of noisy (not prefix) action tokens.
         decode_eps: Decoding is `a * (std + eps) + mean`.
         max_prefix: Most clean actions a chunk may start with; 0 was never trained with a prefix.
+        prefix_time: Flow time at which clean actions stand: the whole chunk's, or "one" (clean).
     """
 
     name: str
@@ -126,6 +127,7 @@ class Contract:
     rope_offset: int
     decode_eps: float
     max_prefix: int
+    prefix_time: Literal["chunk", "one"] = "chunk"
 
 
 HF_RELEASE = Contract(
@@ -134,7 +136,20 @@ HF_RELEASE = Contract(
 XR0_POSTTRAIN = Contract(
     name="xr0_posttrain", local_window=4, rope_offset=10, decode_eps=1e-6, max_prefix=6
 )
-CONTRACTS = {contract.name: contract for contract in (HF_RELEASE, XR0_POSTTRAIN)}
+CAUSAL = Contract(name="causal", local_window=None, rope_offset=0, decode_eps=1e-6, max_prefix=0)
+"""Baseline: a plain causal flow policy."""
+TRAINING_TIME_RTC = Contract(
+    name="training_time_rtc",
+    local_window=None,
+    rope_offset=0,
+    decode_eps=1e-6,
+    max_prefix=6,
+    prefix_time="one",
+)
+"""Baseline: a clean prefix known by its flow time alone (training-time real-time chunking)."""
+CONTRACTS = {
+    contract.name: contract for contract in (HF_RELEASE, XR0_POSTTRAIN, CAUSAL, TRAINING_TIME_RTC)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

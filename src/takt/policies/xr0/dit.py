@@ -167,8 +167,13 @@ class DiTLayer(nn.Module):
         layer: int,
         join: Join,
     ) -> Tensor:
-        """(batch, token, hidden) -> same; `modulation` is (batch or 1, 6, hidden), table added."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unsqueeze(2).unbind(1)
+        """(batch, token, hidden) -> same.
+
+        `modulation`, table added, is (batch or 1, 6, hidden), or (batch or 1, 6, token, hidden)
+        where tokens stand at different flow times.
+        """
+        by_token = modulation if modulation.ndim == 4 else modulation.unsqueeze(2)
+        shift1, scale1, gate1, shift2, scale2, gate2 = by_token.unbind(1)
         normed = add_product(shift1, 1 + scale1, self.input_layernorm(x))
         x = add_product(x, gate1, self.attn(normed, rotary, mask, layer, join))
         x = self.middle_layernorm(x)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.config import Contract
 from takt.policies.xr0.engine_cpu import KeptLayers
 from takt.policies.xr0.engine_flow import FlowLoop
 from takt.policies.xr0.engine_graph import Recorded
 from takt.policies.xr0.engine_layers import FusedLayers
-from takt.policies.xr0.engine_layout import require_chunk_shapes
+from takt.policies.xr0.engine_layout import EngineError, require_chunk_shapes
 from takt.policies.xr0.engine_prefill import Prefill
 from takt.policies.xr0.model import XR0
 
@@ -50,6 +51,7 @@ class Engine:
             compiled: Fuse small operations with torch.compile (minutes at first; needs a C++
                 compiler, or Triton on a GPU).
         """
+        _require_shared_time(model.config.contract)
         self._prefill = Prefill(model, inputs)
         self._prefill.see()
         cache = self._prefill.read()
@@ -101,3 +103,11 @@ class Engine:
 
     def _read_prompt(self) -> None:
         self._flow.load(self._prefill.read())
+
+
+def _require_shared_time(contract: Contract) -> None:
+    if contract.prefix_time != "chunk":
+        raise EngineError(
+            f"expected a contract whose clean actions stand at the chunk's flow time, got "
+            f"{contract.name!r} with prefix_time {contract.prefix_time!r}; use XR0.sample"
+        )

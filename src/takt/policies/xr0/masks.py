@@ -43,6 +43,26 @@ def dit_mask(
     return torch.cat((seen, own.expand(len(seen), -1, -1, -1)), dim=3)
 
 
+def hide_prefix(mask: Tensor, hidden: Tensor, prefix_length: int | Tensor) -> Tensor:
+    """`mask` of `dit_mask` in which noisy actions no longer see `hidden` clean ones.
+
+    Clean actions still see each other: what is hidden is the way around the observation.
+
+    Args:
+        mask: (B or 1, 1, query, key), whose last queries and keys are the actions.
+        hidden: (B or 1, T) boolean; its entries on noisy actions are ignored.
+        prefix_length: Clean actions at the front, one number or (B,).
+    """
+    horizon = hidden.shape[1]
+    step = torch.arange(horizon, device=mask.device)
+    clean = step < torch.as_tensor(prefix_length, device=mask.device).reshape(-1, 1)
+    blocked = ~clean[:, :, None] & (hidden & clean)[:, None, :]
+    rows = max(len(mask), len(blocked))
+    mask = mask.expand(rows, -1, -1, -1).clone()
+    mask[:, :, -horizon:, -horizon:] &= ~blocked[:, None]
+    return mask
+
+
 def dit_positions(
     max_position: Tensor, lead: int, horizon: int, prefix_length: int | Tensor, offset: int
 ) -> Tensor:

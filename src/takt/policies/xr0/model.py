@@ -12,7 +12,7 @@ from takt.policies.common.rotary import Rotary, text_rotary
 from takt.policies.xr0.cache import ConcatenatedKV, PreallocatedKV, PromptInputs, VLMCache
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.dit import DiT, Projector, TimeEmbedder, TimeProjector
-from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions
+from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions, hide_prefix
 from takt.policies.xr0.released_config import text_json, vision_json
 from takt.types import TaktError
 
@@ -143,6 +143,7 @@ class XR0(nn.Module):
         tau: Tensor,
         action_mask: Tensor,
         prefix_length: int | Tensor = 0,
+        hidden: Tensor | None = None,
     ) -> Tensor:
         """Flow velocity of a chunk whose first actions are clean; differentiable.
 
@@ -153,14 +154,15 @@ class XR0(nn.Module):
             tau: (B,) flow time in [0, 1).
             action_mask: (B or 1, T, D); 0 hides a dimension from the input, not from attention.
             prefix_length: One number, or (B,) integers.
+            hidden: (B or 1, T) boolean, clean actions that the noisy ones may not see.
 
         Returns:
             (B, T, D); zero in the prefix. Masked-out dimensions are unconstrained.
         """
         horizon = noisy.shape[1]
         tokens = self.lead_tokens(state)
-        rotary, mask = self.token_layout(cache, horizon, prefix_length, tokens.dtype)
-        modulations = self.dit.modulations(self.t_projector(self.t_embedder(tau)))
+        rotary, mask = self.token_layout(cache, horizon, prefix_length, tokens.dtype, hidden)
+        modulations = self._modulations(tau, prefix_length, horizon)
         join = ConcatenatedKV(cache, self.config.dit.num_heads)
         velocity = self._flow(tokens, noisy, action_mask, modulations, rotary, mask, join)
         step = torch.arange(horizon, device=noisy.device)
@@ -199,7 +201,7 @@ class XR0(nn.Module):
         tokens = self.lead_tokens(state)
         rotary, mask = self.token_layout(cache, horizon, committed, tokens.dtype)
         tau = torch.arange(steps, device=noise.device) / steps
-        modulations = self.dit.modulations(self.t_projector(self.t_embedder(tau)))
+        modulations = self._modulations(tau, committed, horizon)
         join = PreallocatedKV(cache, self.config.dit.num_heads, mask.shape[2], tokens.dtype)
         for step in range(steps):
             modulation = modulations[:, step : step + 1]
@@ -223,9 +225,14 @@ class XR0(nn.Module):
         return torch.cat((sink, self.state_projector(state.to(self.dtype))), dim=1)
 
     def token_layout(
-        self, cache: VLMCache, horizon: int, prefix_length: int | Tensor, dtype: torch.dtype
+        self,
+        cache: VLMCache,
+        horizon: int,
+        prefix_length: int | Tensor,
+        dtype: torch.dtype,
+        hidden: Tensor | None = None,
     ) -> tuple[Rotary, Tensor]:
-        """Rotary of the DiT's own tokens and its boolean attention mask."""
+        """Rotary of the DiT's own tokens and its boolean attention mask; `hidden` as above."""
         contract = self.config.contract
         lead = 1 + self.config.state_length
         positions = dit_positions(
@@ -233,7 +240,24 @@ class XR0(nn.Module):
         )
         prompt = cache.keys[0].shape[2]
         mask = dit_mask(cache.attention_mask, prompt, lead, horizon, contract, positions.device)
+        if hidden is not None:
+            mask = hide_prefix(mask, hidden, prefix_length)
         return self._rotary(positions, dtype), mask
+
+    def _modulations(self, tau: Tensor, prefix_length: int | Tensor, horizon: int) -> Tensor:
+        """Of every layer at `tau` (B,): (layer, B, 6, hidden).
+
+        (layer, B, 6, token, hidden) where the contract has clean actions stand at flow time 1.
+        """
+        modulations = self.dit.modulations(self.t_projector(self.t_embedder(tau)))
+        if self.config.contract.prefix_time == "chunk":
+            return modulations
+        at_one = self.dit.modulations(self.t_projector(self.t_embedder(tau.new_ones(1))))
+        lead = 1 + self.config.state_length
+        token = torch.arange(lead + horizon, device=tau.device)
+        first_noisy = torch.as_tensor(prefix_length, device=tau.device).reshape(-1, 1) + lead
+        clean = ((token >= lead) & (token < first_noisy))[:, None, :, None]
+        return torch.where(clean, at_one.unsqueeze(-2), modulations.unsqueeze(-2))
 
     def _flow(
         self,

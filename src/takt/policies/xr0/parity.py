@@ -11,7 +11,7 @@ from torch import Tensor
 from takt.policies.xr0 import parity_trace
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.parity_case import Case, Run
-from takt.policies.xr0.parity_variant import Variant
+from takt.policies.xr0.parity_variant import Variant, split_name
 from takt.policies.xr0.weights import load_weights
 
 Trace = Callable[[XR0, Run], Mapping[str, Tensor]]
@@ -62,6 +62,13 @@ class ParityReport:
         return not self.not_compared and all(item.is_within for item in self.differences)
 
     @property
+    def differs_in_flow_only(self) -> bool:
+        """Vision and language agree and the action expert does not, as under a wrong contract."""
+        wrong = [item.name for item in self.differences if not item.is_within]
+        names = [item.name for item in self.differences]
+        return bool(wrong) and any(map(_is_vlm, names)) and not any(map(_is_vlm, wrong))
+
+    @property
     def largest(self) -> float:
         """Over all compared tensors; NaN if any of them is."""
         values = [item.largest for item in self.differences]
@@ -81,8 +88,14 @@ def check_parity(
     Raises:
         TaktError: Not a case, inputs are missing, or the weights do not fit the config.
     """
-    case = Case.open(directory)
-    model = load_weights(case.config, directory)
+    return compare_case(Case.open(directory), tolerance, trace)
+
+
+def compare_case(
+    case: Case, tolerance: float = TOLERANCE, trace: Trace = parity_trace.trace
+) -> ParityReport:
+    """`check_parity` of an opened case."""
+    model = load_weights(case.config, case.directory)
     differences, not_compared = _compare_images(case, tolerance), []
     # Weights are rounded in place, for the sake of memory: bfloat16 comes last.
     variants = case.variants().items()
@@ -96,7 +109,7 @@ def check_parity(
         real = run.prompt.attention_mask
         limit = max(tolerance, BFLOAT16_TOLERANCE) if _is_rounded(variant) else tolerance
         differences += [
-            _compare(variant.label + name, recorded[name], tensor, _padding(name, real), limit)
+            compare(variant.label + name, recorded[name], tensor, limit, _padding(name, real))
             for name, tensor in computed.items()
             if name in recorded
         ]
@@ -110,6 +123,10 @@ def check_parity(
     )
 
 
+def _is_vlm(name: str) -> bool:
+    return split_name(name)[1].startswith("vlm.")
+
+
 def _is_rounded(variant: Variant) -> bool:
     return variant.dtype == torch.bfloat16
 
@@ -118,7 +135,7 @@ def _compare_images(case: Case, tolerance: float) -> list[Difference]:
     packed = case.packed_images()
     if packed is None:
         return []
-    return [_compare("pixel_values", case.inputs["pixel_values"], packed, None, tolerance)]
+    return [compare("pixel_values", case.inputs["pixel_values"], packed, tolerance)]
 
 
 def _padding(name: str, real: Tensor | None) -> Tensor | None:
@@ -129,10 +146,16 @@ def _padding(name: str, real: Tensor | None) -> Tensor | None:
     return padding if name == "vlm.position_ids" else padding[:, None, :, None]
 
 
-def _compare(
-    name: str, recorded: Tensor, computed: Tensor, padding: Tensor | None, tolerance: float
+def compare(
+    name: str,
+    recorded: Tensor,
+    computed: Tensor,
+    tolerance: float,
+    padding: Tensor | None = None,
 ) -> Difference:
-    if recorded.shape[1:] != computed.shape[1:] or len(computed) not in (1, len(recorded)):
+    """Largest absolute difference, but where `padding` is True; one computed row serves all."""
+    rows_fit = computed.shape[:1] in (recorded.shape[:1], (1,)) and computed.ndim == recorded.ndim
+    if not rows_fit or recorded.shape[1:] != computed.shape[1:]:
         note = f"recorded shape {tuple(recorded.shape)}, computed {tuple(computed.shape)}"
         return Difference(name=name, largest=math.nan, tolerance=tolerance, note=note)
     distance = (recorded.double() - computed.double()).abs()

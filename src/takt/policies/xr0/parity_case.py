@@ -5,20 +5,18 @@ A directory of `config.json` (released layout; a `fixture` block says how it was
 Axes: B batch, L prompt token, T chunk step, D action dimension.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from takt.policies.common.vision_positions import Grid
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.config import CONTRACTS, Contract, XR0Config
 from takt.policies.xr0.images import pack_patches
+from takt.policies.xr0.parity_files import read_config, read_tensors
 from takt.policies.xr0.parity_variant import Variant, split_name
 from takt.policies.xr0.processor import rotary_positions
 from takt.policies.xr0.released_config import Json, from_json
@@ -26,8 +24,8 @@ from takt.transforms.normalise import Normalise
 from takt.types import TaktError
 
 _FLOW_OUTPUTS = ("dit.", "velocity.", "actions", "decoded", "mask_from_stats")
-_INPUTS = {"input_ids", "attention_mask", "pixel_values", "image_grid_thw", "image_owner"}
-_INPUTS |= {"state", "action_mask", "noise", "action", "stats.mean", "stats.std"}
+INPUTS = {"input_ids", "attention_mask", "pixel_values", "image_grid_thw", "image_owner"}
+INPUTS |= {"state", "action_mask", "noise", "action", "stats.mean", "stats.std"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +76,18 @@ class Case:
         Raises:
             TaktError: A file is missing or broken, or no contract is named.
         """
-        data = _read_config(directory / "config.json")
+        data = read_config(directory / "config.json")
         fixture = data.get("fixture", {})
         config = from_json(data, _contract(fixture))
         steps = fixture.get("num_steps") or fixture.get("xr0", {}).get("num_steps")
-        outputs = _read_tensors(directory / "outputs.safetensors")
+        outputs = read_tensors(directory / "outputs.safetensors")
         if not outputs:
             raise TaktError(f"{directory}: outputs.safetensors holds no tensor to compare with")
         return cls(
             directory=directory,
             config=replace(config, flow_steps=steps or config.flow_steps),
             seed=fixture.get("seed"),
-            inputs=_read_tensors(directory / "inputs.safetensors"),
+            inputs=read_tensors(directory / "inputs.safetensors"),
             outputs=outputs,
         )
 
@@ -105,7 +103,7 @@ class Case:
         return sorted(
             recorded
             for recorded, name in names.items()
-            if name not in _INPUTS and not _is_image(name)
+            if name not in INPUTS and not _is_image(name)
         )
 
     def variants(self) -> dict[Variant, dict[str, Tensor]]:
@@ -154,27 +152,27 @@ class Case:
 
     def _prompt(self, variant: Variant) -> PromptInputs:
         vision = self.config.vision
-        ids = self._need("input_ids", variant, None, None)
-        mask = self._need("attention_mask", variant, *ids.shape)
-        grid_thw = self._need("image_grid_thw", variant, None, 3)
+        ids = self.need("input_ids", variant, None, None)
+        mask = self.need("attention_mask", variant, *ids.shape)
+        grid_thw = self.need("image_grid_thw", variant, None, 3)
         patch = 3 * vision.temporal_patch_size * vision.patch_size**2
         patches = int(grid_thw.prod(1).sum())
         return PromptInputs(
             input_ids=ids,
             attention_mask=mask,
-            pixel_values=self._need("pixel_values", variant, patches, patch),
+            pixel_values=self.need("pixel_values", variant, patches, patch),
             image_grid_thw=grid_thw,
             position_ids=_positions(ids, mask.bool(), grid_thw, self.config),
         )
 
     def _flow(self, variant: Variant, config: XR0Config) -> Flow:
-        batch = len(self._need("input_ids", variant, None, None))
-        mask = self._need("action_mask", variant, batch, None, config.action_dim)
+        batch = len(self.need("input_ids", variant, None, None))
+        mask = self.need("action_mask", variant, batch, None, config.action_dim)
         shape = tuple(mask.shape)
         horizon = min(variant.horizon or shape[1], shape[1])
         prefix = min(max(variant.prefix, 0), horizon)
-        clean = self._need("action", variant, *shape) if prefix else torch.zeros(shape)
-        state = self._need("state", variant, batch, config.state_length, config.state_dim)
+        clean = self.need("action", variant, *shape) if prefix else torch.zeros(shape)
+        state = self.need("state", variant, batch, config.state_length, config.state_dim)
         return Flow(
             state=state,
             action_mask=mask[:, :horizon],
@@ -187,7 +185,7 @@ class Case:
     def _noise(self, variant: Variant, shape: tuple[int, ...]) -> Tensor:
         """The recorded noise, or the released draw: one seeded `randn` for the whole batch."""
         if self._find("noise", variant) is not None:
-            return self._need("noise", variant, *shape)
+            return self.need("noise", variant, *shape)
         if self.seed is None:
             raise TaktError(
                 f"{self.directory}: expected noise {shape} in inputs.safetensors or a fixture.seed "
@@ -200,7 +198,7 @@ class Case:
         if self._find("stats.mean", variant) is None:
             return None
         mean, std = (
-            self._need(name, variant, None, config.action_dim)[:horizon].float().numpy()
+            self.need(name, variant, None, config.action_dim)[:horizon].float().numpy()
             for name in ("stats.mean", "stats.std")
         )
         return Normalise(mean, std, config.contract.decode_eps)
@@ -209,7 +207,8 @@ class Case:
         labels = (variant.label, *(f"{word}." for word in variant.words), "")
         return next((self.inputs[x + name] for x in labels if x + name in self.inputs), None)
 
-    def _need(self, name: str, variant: Variant, *shape: int | None) -> Tensor:
+    def need(self, name: str, variant: Variant, *shape: int | None) -> Tensor:
+        """An input of `variant`, its own or the case's, of the given shape (None: any length)."""
         tensor = self._find(name, variant)
         if tensor is None:
             raise TaktError(
@@ -222,6 +221,11 @@ class Case:
         ):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
             raise TaktError(f"{self.directory}: {name}: expected shape ({wanted}), got {got}")
+        if not tensor.isfinite().all():
+            raise TaktError(
+                f"{self.directory}: {name}: expected finite numbers, got NaN or infinity; "
+                "record the inputs again"
+            )
         return tensor
 
 
@@ -271,25 +275,3 @@ def _deal_images(tokens: int, pending: list[Grid], config: XR0Config) -> list[Gr
             f"a prompt has {tokens} image tokens, but its images in image_grid_thw give {filled}"
         )
     return own
-
-
-def _read_config(path: Path) -> Json:
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise TaktError(
-            f"{path.parent} is not a recorded case: expected config.json, model.safetensors, "
-            f"inputs.safetensors and outputs.safetensors ({error})"
-        ) from error
-    except ValueError as error:
-        raise TaktError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise TaktError(f"{path}: expected one JSON object, got {type(data).__name__}")
-    return data
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TaktError(f"{path}: expected a file of recorded tensors ({error})") from error

@@ -20,7 +20,8 @@ def trace(model: XR0, run: Run) -> dict[str, Tensor]:
     cache = model.encode(run.prompt)
     out = _trace_vlm(model, run.prompt, cache)
     if run.flow is not None:
-        out |= _trace_layout(model, cache, run.flow)
+        horizon, prefix = run.flow.noise.shape[1], run.flow.prefix.shape[1]
+        out |= trace_layout(model, cache, horizon, prefix)
         out |= _trace_velocities(model, cache, run.flow)
         out |= _trace_actions(model, cache, run.flow)
     return out
@@ -38,9 +39,11 @@ def _trace_vlm(model: XR0, prompt: PromptInputs, cache: VLMCache) -> dict[str, T
     return out
 
 
-def _trace_layout(model: XR0, cache: VLMCache, flow: Flow) -> dict[str, Tensor]:
-    horizon, prefix = flow.noise.shape[1], flow.prefix.shape[1]
-    (cos, sin), mask = model.token_layout(cache, horizon, prefix, model.dtype)
+def trace_layout(
+    model: XR0, cache: VLMCache, horizon: int, prefix: int | Tensor, hidden: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Positions, rotary and mask of the DiT's tokens; arguments as of `XR0.token_layout`."""
+    (cos, sin), mask = model.token_layout(cache, horizon, prefix, model.dtype, hidden)
     lead, offset = 1 + model.config.state_length, model.config.contract.rope_offset
     positions = dit_positions(cache.max_position, lead, horizon, prefix, offset)
     names = ("dit.position_ids", "dit.cos", "dit.sin", "dit.attn_mask")
