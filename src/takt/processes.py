@@ -1,9 +1,24 @@
-"""Child processes that never outlive the one that started them."""
+"""Child processes: how many, and that they never outlive the one that started them."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import threading
+
+from takt.types import TaktError
+
+PER_CORE = 4  # more only wait for each other, and a thousand stop the machine
+
+
+def require_processes(option: str, count: int) -> None:
+    """Raise a `TaktError` unless this machine can run `count` processes, asked for by `option`."""
+    cores = os.cpu_count() or 1
+    most = PER_CORE * cores
+    if not 1 <= count <= most:
+        raise TaktError(
+            f"expected at least 1 and, on {cores} cores, at most {most}, got {option} {count}; "
+            "one a core is fastest"
+        )
 
 
 def die_with_parent() -> None:

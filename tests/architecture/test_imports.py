@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "extras": {"types"},
     "seeds": {"types"},
-    "processes": set(),
+    "processes": {"types"},
     "folder_lock": {"types"},
     "transforms": {"types", "extras"},
     "embodiments": {"types", "extras", "transforms"},

@@ -17,7 +17,7 @@ from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, player_named
 from takt.benchmarks.shift import require_valid, resolve, run_shift
 from takt.benchmarks.shift_config import ShiftConfig
-from takt.benchmarks.store import ShiftMismatchError, ShiftStore, read_shift
+from takt.benchmarks.store import CycleFileError, ShiftMismatchError, ShiftStore, read_shift
 from takt.folder_lock import FolderInUseError
 from takt.runtime.chunking import AsynchronousPrefix
 from takt.runtime.inference import InlinePolicy, PolicyWorker
@@ -196,3 +196,19 @@ def test_a_checkpoint_for_another_body_is_refused(tmp_path: Path) -> None:
     assert (facts.horizon, facts.execute, facts.max_prefix) == (2, 1, 6)
     with pytest.raises(UnusableCheckpointError, match="nut-station.*aloha"):
         read_chunking(tmp_path, "nut-station")
+
+
+def test_a_cycle_file_that_is_not_its_own_is_named(tmp_path: Path) -> None:
+    shift(tmp_path, replace(CONFIG, cycles=2))
+    first, second = sorted((tmp_path / "cycles").iterdir())
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(CycleFileError, match="000001.msgpack: expected cycle 1.*got cycle 0"):
+        shift(tmp_path)
+    second.write_bytes(first.read_bytes()[:100])
+    with pytest.raises(CycleFileError, match="000001.msgpack: expected a finished.*delete"):
+        shift(tmp_path)
+    second.unlink()
+    assert len(shift(tmp_path)) == CONFIG.cycles
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ShiftMismatchError, match="not the config.json"):
+        shift(tmp_path)

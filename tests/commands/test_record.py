@@ -48,7 +48,9 @@ def test_a_number_below_one_is_refused(option, tmp_path, capsys):
     out = tmp_path / "data"
     argv = ["record", "nut-station", "--episodes", "1", "--out", str(out), option, "0"]
     assert main(argv) == 2
-    assert f"takt record: expected at least 1, got {option} 0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("takt record: expected at least 1")
+    assert f"got {option} 0" in said
     assert not out.exists()
 
 

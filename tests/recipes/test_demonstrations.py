@@ -13,6 +13,7 @@ import pytest
 from attempts import TICKS, first_ticks
 from interrupts import hear_interrupts
 
+from takt.datasets.errors import MissingVideoError
 from takt.datasets.lerobot import LeRobotDataset
 from takt.recipes.demonstrations import record
 from takt.seeds import VALIDATION_BEGIN, SeedError
@@ -157,9 +158,9 @@ def test_ctrl_c_waits_for_no_attempt(tmp_path):
             os.killpg(child.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("episodes", "workers"), [(0, 1), (-1, 1), (1, 0)])
+@pytest.mark.parametrize(("episodes", "workers"), [(0, 1), (-1, 1), (1, 0), (1, 1000)])
 def test_nothing_is_made_for_a_bad_number(tmp_path, episodes, workers):
-    with pytest.raises(TaktError, match="at least 1, got --"):
+    with pytest.raises(TaktError, match=r"at least 1.*got --(episodes|workers)"):
         record(tmp_path / "data", episodes, 0, workers, lambda done, seed: None, first_ticks)
     assert list(tmp_path.iterdir()) == []
 
@@ -169,3 +170,19 @@ def test_only_training_seeds_are_recorded(tmp_path, seed, episodes):
     with pytest.raises(SeedError, match="training"):
         record(tmp_path, episodes, seed, 1, lambda done, seed: None, first_ticks)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_first_seed_is_refused(tmp_path):
+    root = tmp_path / "data"
+    grow(root, 1)
+    with pytest.raises(TaktError, match="seed: 0, now 7"):
+        record(root, 2, 7, 1, lambda done, seed: None, first_ticks)
+
+
+def test_a_damaged_dataset_is_not_grown(tmp_path):
+    root = tmp_path / "data"
+    grow(root, 1)
+    next(root.glob("videos/*/*/*.mp4")).unlink()
+    with pytest.raises(MissingVideoError):
+        grow(root, 2)
+    assert len(LeRobotDataset.open(root)) == 1

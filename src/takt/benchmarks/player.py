@@ -107,7 +107,7 @@ def take_seat(
         case Learned(checkpoint):
             facts = read_chunking(checkpoint, station.spec.name)
             chunking = chain(mode, facts.execute, delay)
-            validate(chunking, facts.horizon, delay)
+            _require_runnable(chunking, facts.horizon, delay)
             _require_prefix(chunking, facts.max_prefix)
             kwargs = {"checkpoint": str(checkpoint), "embodiment": station.spec.name, "threads": 1}
             worker = PolicyProcess(XR0_FACTORY, kwargs)
@@ -129,6 +129,16 @@ def chain(mode: Mode, execute: int, delay: int) -> Chunking:
             return Synchronous(execute)
         case "async":
             return AsynchronousPrefix(execute, prefix=delay)
+
+
+def _require_runnable(chunking: Chunking, horizon: int, delay: int) -> None:
+    try:
+        validate(chunking, horizon, delay)
+    except ChunkingError as error:
+        raise ChunkingError(
+            f"this policy is too slow or plans too short chunks for that latency ({error}); "
+            "lower --latency-ms or run --mode sync"
+        ) from error
 
 
 def _require_prefix(chunking: Chunking, max_prefix: int) -> None:

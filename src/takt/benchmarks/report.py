@@ -14,7 +14,7 @@ from takt.benchmarks.replay import Clip
 from takt.benchmarks.shift_config import ResolvedShift
 from takt.benchmarks.summary import ShiftSummary, summarise
 from takt.benchmarks.wilson import Proportion
-from takt.embodiments.nut_station.cycle import OUTCOMES, TAKT_S
+from takt.embodiments.nut_station.cycle import OUTCOMES, STATION_SHARE_S, TAKT_S
 
 # The published pilot of this station, for comparison: share installed over 3 h.
 PILOT = {"both": 0.902, "left": 0.917, "right": 0.967}
@@ -132,7 +132,8 @@ def _times(run: ShiftRun) -> str:
     cycle_s = run.summary.cycle_s
     note = (
         f"Median {cycle_s['p50']:.1f} s, p95 {cycle_s['p95']:.1f} s, "
-        f"longest {cycle_s['max']:.1f} s; simulated seconds, station constant included. "
+        f"longest {cycle_s['max']:.1f} s; simulated seconds, of which "
+        f"{STATION_SHARE_S:g} s are the station's own (part exchange, tightening). "
         "Red: a side was not installed."
     )
     return _card("Cycle times", note, charts.cycle_times(run.records))
@@ -256,7 +257,8 @@ def _videos(clips: Sequence[Clip]) -> str:
         figures.append(
             '<figure><video controls muted loop playsinline preload="auto" '
             f'src="data:video/mp4;base64,{data}"></video><figcaption><b>{escape(clip.title)}</b>: '
-            f"seed {clip.record.seed}, {clip.record.cycle_s:.1f} s, {clip.speed:g}× speed, "
+            f"seed {clip.record.seed}, {clip.record.cycle_s:.1f} s "
+            f"with the station's {STATION_SHARE_S:g} s, shown at {clip.speed:g}× speed, "
             f"{escape(sides.replace('_', ' '))}</figcaption></figure>"
         )
     if not figures:

@@ -8,7 +8,7 @@ from takt.benchmarks.motion import Motion
 from takt.benchmarks.shift_config import ResolvedShift
 from takt.datasets.atomic import write_atomically
 from takt.folder_lock import FolderLock
-from takt.runtime.wire import Codec
+from takt.runtime.wire import Codec, WireError
 from takt.types import TaktError
 
 _CODEC = Codec(CycleRecord, Motion)
@@ -16,6 +16,10 @@ _CODEC = Codec(CycleRecord, Motion)
 
 class ShiftMismatchError(TaktError):
     """The folder holds another shift."""
+
+
+class CycleFileError(TaktError):
+    """A cycle's file is damaged or belongs to another cycle."""
 
 
 def folder_digest(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
@@ -39,7 +43,7 @@ class ShiftStore:
             ShiftMismatchError: the folder holds cycles of a shift with another config.
             FolderInUseError: another process is at work on it.
         """
-        self.folder = folder
+        self.folder, self._seed = folder, config.seed
         self._lock = FolderLock(folder)
         try:
             self._begin(config)
@@ -53,6 +57,11 @@ class ShiftStore:
 
     def _begin(self, config: ResolvedShift) -> None:
         path = self.folder / "config.json"
+        if not path.exists() and _cycle_paths(self.folder):
+            raise ShiftMismatchError(
+                f"{self.folder} holds cycles, but not the config.json that says of which shift; "
+                "choose a new --out"
+            )
         if path.exists() and _cycle_paths(self.folder):
             differing = ResolvedShift.read(path).differences(config)
             if differing:
@@ -67,9 +76,13 @@ class ShiftStore:
         write_atomically(self._path(record.cycle), _CODEC.encode(record))
 
     def load(self, cycle: int) -> CycleRecord | None:
-        """A finished cycle, or None if it still has to be run."""
+        """A finished cycle, or None if it still has to be run.
+
+        Raises:
+            CycleFileError: its file is damaged or of another cycle.
+        """
         path = self._path(cycle)
-        return _CODEC.decode(path.read_bytes()) if path.exists() else None
+        return _read_cycle(path, cycle, self._seed + cycle) if path.exists() else None
 
     def _path(self, cycle: int) -> Path:
         return self.folder / "cycles" / f"{cycle:06d}.msgpack"
@@ -90,7 +103,24 @@ def read_shift(folder: Path) -> tuple[ResolvedShift, list[CycleRecord]]:
             f"expected a shift of {config.cycles} cycles in {folder}, found {len(paths)}; "
             "run its command again to finish it"
         )
-    return config, [_CODEC.decode(path.read_bytes()) for path in paths[: config.cycles]]
+    cycles = enumerate(paths[: config.cycles])
+    return config, [_read_cycle(path, cycle, config.seed + cycle) for cycle, path in cycles]
+
+
+def _read_cycle(path: Path, cycle: int, seed: int) -> CycleRecord:
+    advice = "delete the file and run the shift's command again: only this cycle is repeated"
+    try:
+        record = _CODEC.decode(path.read_bytes())
+    except WireError as error:
+        raise CycleFileError(
+            f"{path}: expected a finished cycle, got a damaged file; {advice}"
+        ) from error
+    if (record.cycle, record.seed) != (cycle, seed):
+        raise CycleFileError(
+            f"{path}: expected cycle {cycle} with seed {seed}, got cycle {record.cycle} with seed "
+            f"{record.seed}; {advice}"
+        )
+    return record
 
 
 def _cycle_paths(folder: Path) -> list[Path]:

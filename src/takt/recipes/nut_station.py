@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from takt.processes import require_processes
+
 if TYPE_CHECKING:
     from takt.training.pipeline import TrainingConfig
 
@@ -70,6 +72,8 @@ def run(
     from takt.recipes.demonstrations import record
     from takt.recipes.run_folder import claim
     from takt.training.parallel import launch
+
+    require_processes("--ranks", ranks)
 
     def show(done: int, seed: int) -> None:
         if done % 10 == 0:

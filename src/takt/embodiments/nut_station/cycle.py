@@ -11,4 +11,5 @@ Outcome = Literal[
 ]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 TAKT_S: Seconds = 76.0
+STATION_SHARE_S: Seconds = 40.0  # part exchange 22 s and tightening 2 x 9 s: counted, not stepped
 CYCLE_CUT_S: Seconds = 2 * TAKT_S  # a longer cycle is cut there and counts as that

@@ -9,7 +9,12 @@ import mujoco
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from takt.embodiments.nut_station.cycle import CYCLE_CUT_S, SIDES, Outcome
+from takt.embodiments.nut_station.cycle import (
+    CYCLE_CUT_S,
+    SIDES,
+    STATION_SHARE_S,
+    Outcome,
+)
 from takt.embodiments.nut_station.spec import GRIPPER_OPEN_M, JOINTS, SPEC
 from takt.simulation.nut_station.judge import NutState, SideJudge, observe_nut
 from takt.simulation.nut_station.kinematics import joints_from_tip
@@ -23,9 +28,6 @@ MAGNET_STRIDE = 4  # substeps between updates of the magnet's pull
 MAGNET_POLE_M = 0.006  # above the seat and below a seated nut's centre: never lifts it
 MAGNET_NEAR_M = 0.02  # full strength within this distance
 MAGNET_DECAY_M = 0.03
-STATION_CONSTANT_S = (
-    40.0  # part exchange 22 s + tightening 2 x 9 s: the station's share, not stepped
-)
 GAP_AT_ZERO_M = 0.032  # jaw gap where the finger joints read 0
 HOME_TIP = (0.33, 0.27, 0.15)  # left; the right arm mirrors y
 HOME_JITTER_M = 0.01
@@ -116,7 +118,7 @@ class NutStation:
     @property
     def cycle_s(self) -> float:
         """Cycle time so far (s), the station's constant included, cut at `CYCLE_CUT_S`."""
-        return min(self.now + STATION_CONSTANT_S, CYCLE_CUT_S)
+        return min(self.now + STATION_SHARE_S, CYCLE_CUT_S)
 
     @property
     def outcomes(self) -> Mapping[str, Outcome | None]:
