@@ -1,7 +1,6 @@
 """The smallest body, data and recipe that train: two seconds, not two hours."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,13 +13,12 @@ from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batch, Batcher
 from takt.training.frames import Frames, stack_episodes
 from takt.training.loop import LoopConfig
-from takt.training.parallel import average_gradients, barrier, rank
 from takt.training.pipeline import Grounding, TrainingConfig, build_stage, fit
 from takt.training.stage import Stage
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform
-from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Episode, Mirror, TaktError
+from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Episode, Mirror
 
 PX = 32
 POINTS_KEY = "annotation.points"
@@ -125,29 +123,3 @@ def stage(name: str, batches: Batcher) -> Stage:
     """A stage around a fresh policy; always the same weights."""
     torch.manual_seed(0)
     return build_stage(name, XR0(MODEL), CONFIG, BODY, batches.action_mask)
-
-
-def gradient(rows: np.ndarray) -> torch.Tensor:
-    """Flat gradient of the choice stage, which draws nothing, on `rows`; 0 where there is none."""
-    data = frames()
-    batches = batcher(data)
-    choice = stage("choice", batches)
-    drawn = batch(batches, data, rows, np.zeros(len(rows), bool))
-    parameters = choice.trainable()
-    choice.losses(drawn, torch.Generator())["loss"].backward()
-    average_gradients(parameters)
-    return torch.cat(
-        [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in parameters]
-    )
-
-
-def save_gradient(folder: Path, shares: list[list[int]]) -> None:
-    """What one rank of a group does: its share of the rows, then the average of all."""
-    np.save(folder / f"{rank()}.npy", gradient(np.array(shares[rank()])).numpy())
-
-
-def complain() -> None:
-    """A rank that gives up while the other waits for it."""
-    if rank() == 0:
-        raise TaktError("rank 0 is tired")
-    barrier()

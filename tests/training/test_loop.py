@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 
-from takt.training.checkpoint import TrainingState, load_state, save_state
+from takt.training.checkpoint import load_tensors, save_tensors
 from takt.training.ema import Ema
 from takt.training.loop import DivergedError, draw_seed, learning_rate, train_stage
 from takt.types import TaktError
@@ -37,11 +37,11 @@ def stop_at(step):
 def test_a_stopped_stage_goes_on_to_the_same_weights(batcher, tmp_path, name):
     whole, stopped, resumed = (tiny.stage(name, batcher) for _ in range(3))
     fresh = weights(whole)
-    train_stage(whole, batcher, tiny.LOOP, tmp_path / "whole.pt", lambda report: None)
-    path = tmp_path / "stopped.pt"
+    train_stage(whole, batcher, tiny.LOOP, tmp_path / "whole", lambda report: None)
+    path = tmp_path / "stopped"
     with pytest.raises(StoppedError):
         train_stage(stopped, batcher, tiny.LOOP, path, stop_at(3))
-    assert load_state(path).step == 2
+    assert [folder.name for folder in path.iterdir()] == ["00000002"]
     train_stage(resumed, batcher, tiny.LOOP, path, lambda report: None)
     assert equal(weights(resumed), weights(whole))
     assert not equal(weights(whole), fresh)
@@ -53,7 +53,7 @@ def test_a_stopped_stage_goes_on_to_the_same_weights(batcher, tmp_path, name):
 def test_a_frozen_vlm_stays_as_it_was(batcher, tmp_path):
     stage = tiny.stage("expert", batcher)
     before = weights(stage)
-    train_stage(stage, batcher, tiny.LOOP, tmp_path / "state.pt", lambda report: None)
+    train_stage(stage, batcher, tiny.LOOP, tmp_path / "state", lambda report: None)
     changed = {name for name, x in weights(stage).items() if not torch.equal(x, before[name])}
     assert changed
     assert not any(name.startswith("policy.vlm.") for name in changed)
@@ -64,7 +64,7 @@ def test_training_lowers_the_loss(frames, batcher, tmp_path):
     loop = replace(tiny.LOOP, steps=30, lr=3e-3, save_every_s=60.0)
     batch = tiny.batch(batcher, frames, np.arange(24), np.zeros(24, bool))
     before = stage.losses(batch, torch.Generator())["loss"].item()
-    train_stage(stage, batcher, loop, tmp_path / "state.pt", lambda report: None)
+    train_stage(stage, batcher, loop, tmp_path / "state", lambda report: None)
     assert stage.losses(batch, torch.Generator())["loss"].item() < 0.9 * before
 
 
@@ -73,9 +73,9 @@ def test_a_loss_that_is_no_number_stops_the_run(frames, batcher, tmp_path):
     broken = tiny.batcher(replace(frames, actions=frames.actions * np.nan), fitted=frames)
     before = weights(stage)
     with pytest.raises(DivergedError, match="step 0"):
-        train_stage(stage, broken, tiny.LOOP, tmp_path / "state.pt", lambda report: None)
+        train_stage(stage, broken, tiny.LOOP, tmp_path / "state", lambda report: None)
     assert equal(weights(stage), before)
-    assert not (tmp_path / "state.pt").exists()
+    assert not (tmp_path / "state").exists()
 
 
 def test_the_learning_rate_rises_then_falls_to_its_floor():
@@ -108,27 +108,19 @@ def test_the_average_forgets_its_start():
     assert weight.item() == ema.shadow[0].item()
 
 
-def test_a_state_survives_the_disk(tmp_path):
-    path = tmp_path / "deep" / "state.pt"
-    save_state(path, TrainingState(3, {"w": torch.ones(2)}, {"state": {}}, [torch.zeros(1)]))
-    state = load_state(path)
-    assert state.step == 3
-    assert torch.equal(state.stage["w"], torch.ones(2))
-    assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
-
-
 def test_the_state_of_another_model_names_itself(batcher, tmp_path):
     stage = tiny.stage("post", batcher)
-    path = tmp_path / "post.pt"
+    path = tmp_path / "post"
     train_stage(tiny.stage("choice", batcher), batcher, tiny.LOOP, path, lambda report: None)
-    with pytest.raises(TaktError, match=r"(?s)post\.pt.*another model.*delete"):
+    with pytest.raises(TaktError, match=r"(?s)post.*another model.*delete"):
         train_stage(stage, batcher, tiny.LOOP, path, lambda report: None)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 300])
 def test_a_broken_state_names_itself(tmp_path, keep):
-    path = tmp_path / "state.pt"
-    save_state(path, TrainingState(3, {"w": torch.ones(99)}, {}, []))
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(TaktError, match=r"state\.pt.*delete"):
-        load_state(path)
+    path = tmp_path / "state"
+    save_tensors(path, 3, {"w": torch.ones(99)})
+    (part,) = (path / "00000003").iterdir()
+    part.write_bytes(part.read_bytes()[:keep])
+    with pytest.raises(TaktError, match=r"00000003.*delete"):
+        load_tensors(path / "00000003", lambda shapes: {"w": torch.zeros(99)})

@@ -4,7 +4,7 @@ Axes: B batch, T chunk step, D policy column, P named point.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.processor import XR0Processor
 from takt.training.frames import Frames, Samples
+from takt.training.shards import WHOLE, Shard
 from takt.transforms.actions import ActionTransform
 from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
@@ -22,7 +23,8 @@ from takt.types import EmbodimentSpec, TaktError
 class Batch:
     """What a stage's loss sees.
 
-    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2).
+    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2). `shard` tells which
+    part of a step's batch it is: what is drawn for a sample must not depend on the cut.
     """
 
     inputs: PromptInputs
@@ -30,6 +32,18 @@ class Batch:
     actions: Tensor
     valid: Tensor
     points: Tensor
+    shard: Shard = WHOLE
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on `device`."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device),
+            state=self.state.to(device),
+            actions=self.actions.to(device),
+            valid=self.valid.to(device),
+            points=self.points.to(device),
+        )
 
 
 class Batcher:
@@ -64,15 +78,22 @@ class Batcher:
         self._states = states
         self._point_mirror = list(point_mirror)
 
-    def draw(self, size: int, generator: torch.Generator) -> Batch:
-        """`size` frames at random; half of them mirrored if the body has a mirror symmetry."""
-        parts, count = [], len(self._sources)
+    def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Batch:
+        """`size` frames at random; half of them mirrored if the body has a mirror symmetry.
+
+        All are drawn, and those of `shard` read.
+        """
+        rows, count = [], len(self._sources)
         for k, frames in enumerate(self._sources):
             share = size // count + (k < size % count)
-            rows = torch.randint(len(frames), (share,), generator=generator).numpy()
-            parts.append(frames.take(rows, self._horizon))
+            rows.append(torch.randint(len(frames), (share,), generator=generator).numpy())
         flips = torch.rand(size, generator=generator).numpy() < 0.5
-        return self.batch(Samples.join(parts), flips & (self._spec.mirror is not None))
+        mine = shard.rows(size)
+        source = np.repeat(np.arange(count), [len(x) for x in rows])[mine]
+        row = np.concatenate(rows)[mine]
+        parts = [self._sources[k].take(row[source == k], self._horizon) for k in np.unique(source)]
+        mirrored = flips[mine] & (self._spec.mirror is not None)
+        return replace(self.batch(Samples.join(parts), mirrored), shard=shard)
 
     def batch(self, samples: Samples, mirrored: np.ndarray) -> Batch:
         """The given frames; `mirrored` (B,) boolean."""

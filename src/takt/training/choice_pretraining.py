@@ -31,6 +31,7 @@ class ChoicePretraining(Stage):
         output = self.heads(self.policy, batch.inputs, batch.state)
         choice = choice_losses(output, batch.actions, loss_mask(self.action_mask, batch.valid))
         shown = (batch.points.abs() <= 1).all(-1, keepdim=True).expand_as(batch.points)
-        points = point_loss(output, batch.points, shown.float())
+        visible = shown.float()
+        points = point_loss(output, batch.points, visible, batch.shard.visible(visible))
         total = choice.action + SCORE_WEIGHT * choice.score + POINT_WEIGHT * points
         return {"loss": total, "action": choice.action, "score": choice.score, "points": points}

@@ -4,28 +4,47 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from takt.training.batches import Batcher
-from takt.training.checkpoint import TrainingState, load_state, save_state
 from takt.training.ema import Ema
-from takt.training.parallel import average_gradients, rank, world_size
+from takt.training.engine import (
+    REPLICATED,
+    Engine,
+    bring_back,
+    place,
+    precision,
+    reduce_gradients,
+)
+from takt.training.parallel import agree, device, mean, rank, world_size
+from takt.training.shards import Shard
 from takt.training.stage import Stage
+from takt.training.state import TrainingState
 from takt.types import TaktError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
-    """One stage's optimisation: AdamW, warm-up, then cosine to `final_ratio` of `lr`.
+    """One stage's optimisation: warm-up, then cosine to `final_ratio` of `lr`.
 
     Values: nano-training reference, section 2.
+
+    Attributes:
+        batch_size: Of a step, over all ranks.
+        accumulate: Passes that a step's batch is computed in; each draws its part of the batch, and
+            a masked mean runs over one part.
+        optimiser: "sgd" is for comparing engines: AdamW magnifies the rounding of a gradient that
+            is almost 0 to the size of the learning rate.
     """
 
     steps: int
     batch_size: int
+    accumulate: int = 1
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
     warmup: int = 100
     final_ratio: float = 0.02
@@ -56,49 +75,62 @@ def train_stage(
     stage: Stage,
     batcher: Batcher,
     config: LoopConfig,
-    path: Path,
+    folder: Path,
     report: Callable[[StepReport], None],
+    engine: Engine = REPLICATED,
 ) -> None:
     """Train `stage` to its last step and leave its averaged (EMA) weights in it.
 
-    Resumes from `path`, which is rewritten every `save_every_s` seconds by rename.
+    Every rank calls it. Resumes from `folder`, written every `save_every_s` seconds, on as many
+    ranks and with whatever engine.
     """
-    share = _rank_share(config.batch_size)
-    parameters = stage.trainable()
-    optimiser = torch.optim.AdamW(
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
-    )
+    placed = place(stage, engine, bf16=config.bf16)
+    parameters = placed.trainable()
     ema = Ema(parameters, config.ema_decay)
-    step = _resume(path, stage, optimiser, ema)
-    means: dict[str, float] = {}
-    saved, began, first = time.monotonic(), time.monotonic(), step
-    while step < config.steps:
-        generator = torch.Generator().manual_seed(draw_seed(config.seed, step, rank()))
-        batch = batcher.draw(share, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-            losses = stage.losses(batch, generator)
-        _update(
-            losses["loss"], parameters, optimiser, learning_rate(config, step), config.clip, step
-        )
-        ema.update(step)
-        step += 1
-        for name, value in losses.items():
-            means[name] = 0.98 * means.get(name, value.item()) + 0.02 * value.item()
-        pace = (step - first) * config.batch_size / (time.monotonic() - began)
-        if rank() != 0:
-            continue
-        report(StepReport(step=step, steps=config.steps, losses=dict(means), samples_per_s=pace))
-        if time.monotonic() - saved > config.save_every_s or step == config.steps:
-            save_state(
-                path, TrainingState(step, stage.state_dict(), optimiser.state_dict(), ema.shadow)
-            )
+    state = TrainingState(placed, _optimiser(config, parameters), ema)
+    state.load(folder)
+    first, began = state.step, time.monotonic()
+    saved = began
+    while state.step < config.steps:
+        state.advance(_step(state, parameters, batcher, config))
+        pace = (state.step - first) * config.batch_size / (time.monotonic() - began)
+        if rank() == 0:
+            report(_report(state, config, pace))
+        due = time.monotonic() - saved > config.save_every_s
+        if state.step == config.steps or agree(due):
+            state.save(folder)
             saved = time.monotonic()
     ema.copy_to_parameters()
+    bring_back(placed, stage)
 
 
-def draw_seed(seed: int, step: int, rank: int) -> int:
-    """A generator seed of its own for every step and rank."""
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)
+def _step(
+    state: TrainingState, parameters: list[nn.Parameter], batcher: Batcher, config: LoopConfig
+) -> dict[str, float]:
+    """Draw, differentiate and update; the losses' means over passes and ranks."""
+    stage, optimiser, step = state.stage, state.optimiser, state.step
+    sums: dict[str, float] = {}
+    optimiser.zero_grad(set_to_none=True)
+    for part in range(config.accumulate):
+        generator = torch.Generator().manual_seed(draw_seed(config.seed, step, part))
+        shard = Shard(rank(), world_size())
+        batch = batcher.draw(_part_size(config), generator, shard).to(device())
+        with precision(stage, bf16=config.bf16):
+            losses = stage.losses(batch, generator)
+        for name, value in _means(losses, step).items():
+            sums[name] = sums.get(name, 0.0) + value / config.accumulate
+        (losses["loss"] / config.accumulate).backward()
+    reduce_gradients(stage, parameters)
+    torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(config, step)
+    optimiser.step()
+    return sums
+
+
+def draw_seed(seed: int, step: int, part: int) -> int:
+    """A generator seed of its own for every step and part of a step's batch."""
+    return int(np.random.SeedSequence((seed, step, part)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:
@@ -110,46 +142,41 @@ def learning_rate(config: LoopConfig, step: int) -> float:
     return config.lr * (config.final_ratio + (1 - config.final_ratio) * float(cosine))
 
 
-def _rank_share(batch_size: int) -> int:
-    if batch_size % world_size():
+def _report(state: TrainingState, config: LoopConfig, pace: float) -> StepReport:
+    losses = dict(state.losses)
+    return StepReport(step=state.step, steps=config.steps, losses=losses, samples_per_s=pace)
+
+
+def _part_size(config: LoopConfig) -> int:
+    if config.batch_size % config.accumulate:
         raise TaktError(
-            f"expected ranks that divide a batch of {batch_size}, got {world_size()}; "
-            "choose other --ranks"
+            f"expected passes that divide a batch of {config.batch_size}, "
+            f"got accumulate {config.accumulate}"
         )
-    return batch_size // world_size()
+    return config.batch_size // config.accumulate
 
 
-def _update(
-    loss: Tensor,
-    parameters: list[nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    lr: float,
-    clip: float,
-    step: int,
-) -> None:
-    if not torch.isfinite(loss):
+def _optimiser(config: LoopConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    match config.optimiser:
+        case "adamw":
+            decay = config.weight_decay
+            return torch.optim.AdamW(
+                parameters, lr=config.lr, betas=config.betas, weight_decay=decay, fused=True
+            )
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=config.lr)
+
+
+def _means(losses: dict[str, Tensor], step: int) -> dict[str, float]:
+    """Over ranks.
+
+    Raises:
+        DivergedError: the loss is not finite on one of them; all raise.
+    """
+    values = mean(torch.stack([value.detach().float() for value in losses.values()])).tolist()
+    means = dict(zip(losses, values, strict=True))
+    if not np.isfinite(means["loss"]):
         raise DivergedError(
-            f"loss is {loss.item()} at step {step}; lower lr or check the data's statistics"
+            f"loss is {means['loss']} at step {step}; lower lr or check the data's statistics"
         )
-    for group in optimiser.param_groups:
-        group["lr"] = lr
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    average_gradients(parameters)
-    torch.nn.utils.clip_grad_norm_(parameters, clip)
-    optimiser.step()
-
-
-def _resume(path: Path, stage: Stage, optimiser: torch.optim.Optimizer, ema: Ema) -> int:
-    if not path.is_file():
-        return 0
-    state = load_state(path)
-    try:
-        stage.load_state_dict(state.stage)
-        optimiser.load_state_dict(state.optimiser)
-    except (RuntimeError, ValueError) as error:
-        raise TaktError(
-            f"{path} holds the state of another model ({error}); delete it to start the stage anew"
-        ) from error
-    ema.shadow = state.ema
-    return state.step
+    return means

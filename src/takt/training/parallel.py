@@ -1,19 +1,26 @@
-"""Data parallelism over processes: each rank draws its own part of a batch, gradients are averaged.
+"""Data parallelism over processes: each rank computes its own part of a batch.
 
-Two ranks of one thread beat two threads for small models, and a busy neighbour slows them less.
+Ranks are started by `launch` or by torchrun. Two ranks of one thread beat two threads for small
+models, and a busy neighbour slows them less.
 """
 
+import atexit
 import os
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
 
 from takt.datasets.atomic import NO_SPACE
 from takt.processes import die_with_parent
@@ -23,8 +30,13 @@ from takt.types import TaktError
 def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # noqa: ANN401
     """Run `work(*arguments)` in `ranks` processes of one thread each, joined in a gloo group.
 
+    Under torchrun this process is a rank already and runs it alone, whatever `ranks`.
     A rank's TaktError is raised here with its message; any other error with its traceback.
     """
+    join()
+    if dist.is_initialized():
+        work(*arguments)
+        return
     if ranks == 1:
         torch.set_num_threads(1)
         work(*arguments)
@@ -42,6 +54,33 @@ def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # n
         if messages.poll():
             raise TaktError(messages.recv_bytes().decode()) from None
         raise
+    except ProcessExitedException as error:
+        raise TaktError(
+            f"rank {error.error_index} died ({error.signal_name or error.exit_code}); if nobody "
+            "killed it, memory ran out: use a smaller batch; run it again to go on"
+        ) from error
+
+
+def join() -> None:
+    """Join the group of ranks that torchrun started this process for; without torchrun nothing.
+
+    Each rank has a GPU where there are any.
+    """
+    if dist.is_initialized() or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # Others wait while one rank records or decodes data; torchrun notices a rank that died.
+    dist.init_process_group(backend, timeout=timedelta(days=2))
+    atexit.register(dist.destroy_process_group)
+
+
+def device() -> torch.device:
+    """Where this rank trains: its GPU under torchrun, else the CPU."""
+    if dist.is_initialized() and dist.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def rank() -> int:
@@ -60,24 +99,43 @@ def barrier() -> None:
         dist.barrier()
 
 
-def average_gradients(parameters: list[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over ranks; a missing one counts as zero.
+def on_first_rank(work: Callable[..., object], *arguments: Any) -> None:  # noqa: ANN401
+    """Run `work(*arguments)` on one rank while the others wait."""
+    if rank() == 0:
+        work(*arguments)
+    barrier()
 
-    Each rank's loss is a mean over its own visible entries (masks, prefixes), so the result differs
-    a little from the joint batch's where the ranks see unequally many; equal counts agree.
-    """
+
+def agree(value: bool) -> bool:
+    """The first rank's `value`, on all."""
+    if world_size() == 1:
+        return value
+    flag = torch.tensor([float(value)], device=device())
+    dist.broadcast(flag, 0)
+    return bool(flag.item())
+
+
+def mean(values: Tensor) -> Tensor:
+    """Mean of `values` over ranks, without gradient."""
+    if world_size() == 1:
+        return values.detach()
+    total = values.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over ranks; one that every rank lacks stays missing."""
     if world_size() == 1:
         return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=device())
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([present, *(gradient.flatten() for gradient in gradients)])
     dist.all_reduce(flat)
     flat /= world_size()
-    for parameter, part in zip(
-        parameters, flat.split([p.numel() for p in parameters]), strict=True
-    ):
-        parameter.grad = part.view_as(parameter)
+    present, *parts = flat.split([len(parameters), *(p.numel() for p in parameters)])
+    for parameter, part, known in zip(parameters, parts, present.tolist(), strict=True):
+        parameter.grad = part.view_as(parameter) if known else None
 
 
 def _run(

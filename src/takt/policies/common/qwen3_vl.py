@@ -21,6 +21,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 
 from takt.policies.common.kernels import attend, rms_norm
+from takt.policies.common.layers import run_layer
 from takt.policies.common.rotary import Precision, Rotary, rotate, vision_rotary
 from takt.policies.common.vision_positions import Grid, position_embedding
 
@@ -119,7 +120,7 @@ def _encode_equal_images(
     x = x + position.to(x.dtype)
     levels = []
     for number, block in enumerate(cast(list[Qwen3VLVisionBlock], visual.blocks)):
-        x = _vision_block(block, x, rotary)
+        x = run_layer(block, _vision_block, x, rotary)
         if number in config.deepstack_visual_indexes:
             merger = visual.deepstack_merger_list[config.deepstack_visual_indexes.index(number)]
             levels.append(_merge(merger, x))
@@ -169,22 +170,16 @@ def run_text(
     """
     keys, values = [], []
     x, last = embeds, len(model.layers) - 1
-    for number, layer in enumerate(cast(list[Qwen3VLTextDecoderLayer], model.layers)):
-        normed = _normed(layer.input_layernorm, x)
-        key, value = _key_value(layer.self_attn, normed, rotary)
+    for number, layer in enumerate(model.layers):
+        wanted = tail if number == last else x.shape[1]
+        x, key, value = run_layer(layer, _text_layer, x, rotary, mask, wanted)
         if number >= first_layer:
             keys.append(key)
             values.append(value)
-        if number == last:
-            break
-        x = x + _attend(layer.self_attn, normed, key, value, rotary, mask)
-        x = x + layer.mlp(_normed(layer.post_attention_layernorm, x))
-        if number < len(deepstack):
+        if number < min(len(deepstack), last):
             flat = x.flatten(0, 1).index_add(0, visual_rows, deepstack[number].to(x.dtype))
             x = flat.view_as(x)
-    hidden = None
-    if tail:
-        hidden = _finish(model, x[:, -tail:], keys[-1], values[-1], rotary, mask)
+    hidden = _normed(model.norm, x) if tail else None
     return TextOutput(tuple(keys), tuple(values), hidden)
 
 
@@ -223,24 +218,25 @@ def continue_text(
     return _normed(model.norm, x)
 
 
-def _finish(
-    model: Qwen3VLTextModel,
-    x: Tensor,
-    key: Tensor,
-    value: Tensor,
-    rotary: Rotary,
-    mask: Tensor | None,
-) -> Tensor:
-    """The last layer and the final norm on trailing tokens, given all its keys and values."""
-    layer = cast(Qwen3VLTextDecoderLayer, model.layers[-1])
-    tail, length = x.shape[1], key.shape[2]
-    if mask is None:
-        mask = torch.ones(tail, length, dtype=torch.bool, device=x.device).tril(length - tail)
-    own = rotary[0][:, :, -tail:], rotary[1][:, :, -tail:]
+def _text_layer(
+    layer: Qwen3VLTextDecoderLayer, x: Tensor, rotary: Rotary, mask: Tensor | None, wanted: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Output of the `wanted` trailing tokens, keys and values of all."""
     normed = _normed(layer.input_layernorm, x)
-    x = x + _attend(layer.self_attn, normed, key, value, own, mask[..., -tail:, :])
+    key, value = _key_value(layer.self_attn, normed, rotary)
+    length = x.shape[1]
+    if not wanted:
+        return x[:, :0], key, value
+    if wanted < length:
+        x = x[:, -wanted:]
+        normed = _normed(layer.input_layernorm, x)
+        rotary = rotary[0][:, :, -wanted:], rotary[1][:, :, -wanted:]
+        if mask is None:
+            mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        mask = mask[..., -wanted:, :]
+    x = x + _attend(layer.self_attn, normed, key, value, rotary, mask)
     x = x + layer.mlp(_normed(layer.post_attention_layernorm, x))
-    return _normed(model.norm, x)
+    return x, key, value
 
 
 def _normed(norm: Qwen3VLTextRMSNorm, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What the VLM hands to the DiT, and how the DiT joins its own keys and values to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,17 @@ class PromptInputs:
     pixel_values: Tensor
     image_grid_thw: Tensor
     position_ids: Tensor
+
+    def to(self, device: torch.device) -> "PromptInputs":
+        """The same on `device`, less the grid: its numbers are read one by one."""
+        mask = self.attention_mask
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            attention_mask=None if mask is None else mask.to(device),
+            pixel_values=self.pixel_values.to(device),
+            position_ids=self.position_ids.to(device),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

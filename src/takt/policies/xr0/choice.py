@@ -110,6 +110,11 @@ def choice_losses(output: ChoiceOutput, actions: Tensor, mask: Tensor) -> Choice
     )
 
 
-def point_loss(output: ChoiceOutput, points: Tensor, visible: Tensor) -> Tensor:
-    """Masked L1 on (B, P, 2) coordinates; `visible` of the same shape is 1 on labelled ones."""
-    return masked_mean((output.points - points).abs(), visible)
+def point_loss(
+    output: ChoiceOutput, points: Tensor, visible: Tensor, count: Tensor | None = None
+) -> Tensor:
+    """Masked L1 on (B, P, 2) coordinates; `visible` of the same shape is 1 on labelled ones.
+
+    `count` as for `flow.masked_mean`.
+    """
+    return masked_mean((output.points - points).abs(), visible, count)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from takt.policies.common.kernels import add_product, attend, rms_norm
+from takt.policies.common.layers import run_layer
 from takt.policies.common.rotary import Rotary, rotate
 from takt.policies.xr0.config import DiTConfig
 
@@ -200,7 +201,8 @@ class DiT(nn.Module):
     ) -> Tensor:
         """(batch, token, hidden) through all layers; `modulations` from the method of that name."""
         for number, layer in enumerate(self._stack()):
-            x = layer(x, modulations[number], rotary, mask, number, join)
+            given = modulations[number], rotary, mask, number, join
+            x = run_layer(layer, DiTLayer.forward, x, *given)
         return x
 
     def _stack(self) -> list[DiTLayer]:

@@ -56,6 +56,11 @@ class XR0(nn.Module):
         """Dtype of the weights."""
         return self.sink.weight.dtype
 
+    def layers(self) -> list[nn.Module]:
+        """Those of the vision tower, of the language model and of the DiT."""
+        vlm = self.vlm.model
+        return [*vlm.visual.blocks, *vlm.language_model.layers, *self.dit.layers]
+
     def encode(self, inputs: PromptInputs) -> VLMCache:
         """Run vision and language once; gradients flow through the returned keys and values."""
         output = self.run_language(inputs)

@@ -1,0 +1,60 @@
+"""What the ranks of a group do in tests; torch alone is imported before they start."""
+
+import os
+import signal
+from pathlib import Path
+
+import torch
+
+from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.loop import LoopConfig, StepReport, train_stage
+from takt.training.parallel import barrier, rank
+from takt.types import TaktError
+
+COMPARISONS: dict[str, tuple[str, Engine]] = {
+    "replicated": ("post", Replicated()),
+    "sharded": ("choice", Sharded()),
+    "sharded, recomputing": ("post", Sharded(recompute=True)),
+    "replicas of shards": ("post", Sharded(replicas=2)),
+}
+# SGD: AdamW turns a rounding of a gradient near 0 into a step of the learning rate.
+COMPARED = LoopConfig(
+    steps=10, batch_size=8, accumulate=2, optimiser="sgd", lr=0.1, warmup=1, ema_decay=0.0
+)
+STOPPED = LoopConfig(steps=8, batch_size=4, warmup=2, save_every_s=-1.0)
+KILLED_AT = 5
+
+
+def train(
+    name: str, loop: LoopConfig, folder: Path, engine: Engine, killed_at: int | None = None
+) -> tuple[dict[str, torch.Tensor], dict[int, float]]:
+    """Train a tiny stage; its weights and the running loss after every step."""
+    import tiny
+
+    losses: dict[int, float] = {}
+
+    def report(report: StepReport) -> None:
+        losses[report.step] = report.losses["loss"]
+        if report.step == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    batcher = tiny.batcher(tiny.frames())
+    stage = tiny.stage(name, batcher)
+    train_stage(stage, batcher, loop, folder, report, engine)
+    return stage.state_dict(), losses
+
+
+def compare_then_die(folder: Path) -> None:
+    """Every comparison's weights, then a training that is killed at `KILLED_AT`."""
+    for name, (stage, engine) in COMPARISONS.items():
+        weights, _ = train(stage, COMPARED, folder / name, engine)
+        torch.save(weights, folder / f"{name}.{rank()}")
+    barrier()
+    train("post", STOPPED, folder / "stopped", Sharded(), KILLED_AT if rank() == 0 else None)
+
+
+def complain() -> None:
+    """A rank that gives up while the other waits for it."""
+    if rank() == 0:
+        raise TaktError("rank 0 is tired")
+    barrier()
