@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from takt.extras import EXTRAS, SPECIAL, missing_modules
+from takt.extras import EXTRAS, SPECIAL, install_advice, missing_modules
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -84,7 +84,7 @@ def check_renderer() -> Check:
             name="renderer",
             status="fail",
             found="mujoco is not installed",
-            advice="pip install 'takt-vla[sim]'",
+            advice=install_advice("sim"),
         )
     failures = []
     for backend in ("egl", "osmesa"):
@@ -138,7 +138,7 @@ def check_gpu() -> Check:
         name="gpu",
         status="warn",
         found=listed.stdout.strip() or "nvidia-smi lists no device",
-        advice="torch is not installed: pip install 'takt-vla[train]'",
+        advice=f"torch is not installed: {install_advice('train')}",
     )
 
 
@@ -171,7 +171,7 @@ def check_video() -> Check:
             name="video",
             status="fail",
             found=f"not installed: {', '.join(missing_modules('data'))}",
-            advice="pip install 'takt-vla[data]'",
+            advice=install_advice("data"),
         )
     try:
         started = time.perf_counter()
@@ -237,7 +237,7 @@ def check_versions() -> Check:
     if "torchvision" in versions:
         advice = "pip uninstall torchvision: it breaks transformers on a CPU torch"
         return Check(name="versions", status="fail", found=found, advice=advice)
-    advice = f"pip install 'takt-vla[{','.join(missing)}]'" if missing else ""
+    advice = install_advice(",".join(missing)) if missing else ""
     return Check(name="versions", status="warn" if missing else "ok", found=found, advice=advice)
 
 

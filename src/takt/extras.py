@@ -20,6 +20,11 @@ def missing_modules(extra: str) -> list[str]:
     return [module for module in EXTRAS[extra] if find_spec(module) is None]
 
 
+def install_advice(extras: str) -> str:
+    """How to install `extras`, keys of `EXTRAS` separated by commas; no package index has takt."""
+    return f"run in takt's source folder: pip install '.[{extras}]'"
+
+
 def require_extra(extras: str, feature: str) -> None:
     """Raise unless every module of `extras` is installed.
 
@@ -35,6 +40,5 @@ def require_extra(extras: str, feature: str) -> None:
     if missing:
         named = ",".join(extra for extra, modules in lacking.items() if modules)
         raise TaktError(
-            f"{feature} needs {', '.join(missing)}, not installed here; "
-            f"run: pip install 'takt-vla[{named}]'"
+            f"{feature} needs {', '.join(missing)}, not installed here; {install_advice(named)}"
         )
