@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batcher
 from takt.training.choice_pretraining import ChoicePretraining
+from takt.training.engine import REPLICATED, Engine
 from takt.training.flow_objective import FlowObjective
 from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import load_frames
@@ -60,6 +62,7 @@ class TrainingConfig:
         post: Stage 3, everything.
         refine: Stage 3 again, with corrections among the data.
         objective: Of every stage but the first.
+        engine: Where weights and optimiser live while a stage trains.
     """
 
     model: XR0Config
@@ -74,6 +77,7 @@ class TrainingConfig:
     post: LoopConfig
     refine: LoopConfig
     objective: FlowObjective = FlowObjective()
+    engine: Engine = REPLICATED
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -140,7 +144,7 @@ def run_stages(
     out: Path,
     report: Report,
 ) -> None:
-    """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME.pt`."""
+    """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`."""
     body = checkpoint.body(spec.name)
     views = [camera.view for camera in spec.cameras]
     batcher = Batcher(
@@ -154,9 +158,8 @@ def run_stages(
     for name in names:
         stage = build_stage(name, checkpoint.model, config, spec, batcher.action_mask)
         loop: LoopConfig = getattr(config, name)
-        train_stage(
-            stage, batcher, loop, out / f"{name}.pt", lambda step, name=name: report(name, step)
-        )
+        show = partial(report, name)
+        train_stage(stage, batcher, loop, out / name, show, config.engine)
         barrier()
 
 
