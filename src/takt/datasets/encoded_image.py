@@ -14,7 +14,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
     """(height, width, 3) uint8 RGB of a JPEG or PNG; ValueError where it is damaged."""
     try:
         with PIL.Image.open(io.BytesIO(encoded)) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except (OSError, SyntaxError) as error:
         raise ValueError(f"not readable as an image ({error})") from error
 
