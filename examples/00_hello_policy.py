@@ -40,7 +40,7 @@ def main() -> None:
     )
     trace = executor.run(lambda: station.now >= 2.0)
     moved = np.abs(trace.actions - trace.actions[0]).max()
-    print(f"{len(trace.actions)} ticks, moved {moved:.4f} rad at most, outcomes {station.outcomes}")
+    print(f"held still for {len(trace.actions)} ticks: moved {moved:.4f} rad at most")
 
 
 if __name__ == "__main__":

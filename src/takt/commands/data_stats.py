@@ -36,7 +36,10 @@ def run_stats(command: Stats) -> int:
     """Show the statistics; warnings go to stderr."""
     from takt.datasets.lerobot import LeRobotDataset
     from takt.datasets.statistics import embodiment_statistics
+    from takt.types import TaktError
 
+    if not command.directories:
+        raise TaktError("expected at least one dataset, got none; name its folder")
     datasets = [LeRobotDataset.open(path) for path in command.directories]
     rates = _rates(datasets)
     bodies = embodiment_statistics(datasets)
@@ -169,5 +172,5 @@ def _print_table(
     for axis, values in enumerate(rows):
         # Text, not str: an axis may hold what rich takes for markup.
         name = Text(axes[axis] if axis < len(axes) else str(axis))
-        table.add_row(name, *(f"{value:.4g}" for value in values))
+        table.add_row(name, *(f"{value:.3g}" for value in values))
     Console().print(table)

@@ -64,13 +64,13 @@ class _Body:
 _Table = TypeVar("_Table")
 
 
-def load_embodiment(path: Path) -> EmbodimentSpec:
+def load_embodiment(path: str | Path) -> EmbodimentSpec:
     """Read the slot map in `path`.
 
     Raises:
         EmbodimentFileError: The file is missing or broken, or a key in it is; the message names it.
     """
-    body = _table(_Body, _parse(path), f"{path}")
+    body = _table(_Body, _parse(Path(path)), f"{path}")
     layout = released_layout(body.layout) if body.layout else None
     axes = _tables(_Axis, body.axes, f"{path}: axes")
     cameras = _tables(CameraSpec, body.cameras, f"{path}: cameras")
