@@ -49,8 +49,9 @@ def read_chunking(folder: Path, embodiment: str) -> CheckpointChunking:
         )
     except (KeyError, TypeError) as error:
         raise UnusableCheckpointError(
-            f"expected action statistics and a contract in {folder}, got {error!r}; "
-            "the checkpoint is damaged: train or download it again"
+            f"expected action statistics and takt.contract with all its fields in {folder}, got "
+            f"{error!r}; if only the contract is missing, `load_checkpoint(folder, contract)` and "
+            "`save_checkpoint` add it; else train or download the checkpoint again"
         ) from error
 
 

@@ -62,6 +62,43 @@ def test_unknown_body_lists_the_known(checkpoint):
         checkpoint.body("toaster")
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("tokenizer.json", "{}", "tokenizer.json is not a tokenizer"),
+        ("preprocessor_config.json", "[]", "one JSON object, got list"),
+        ("preprocessor_config.json", '{"size": [1, 2]}', "shortest_edge"),
+        ("preprocessor_config.json", '{"action_config": []}', "action_config"),
+        ("preprocessor_config.json", '{"action_config": {"arm": {"mean": [[0]]}}}', "'arm'.*std"),
+        ("config.json", '{"takt": {"contract": "old"}}', "hf_release, xr0_posttrain.*'old'"),
+        ("config.json", '{"takt": {"contract": {"name": "old"}}}', "local_window.*'old'"),
+    ],
+)
+def test_a_broken_file_is_named(saved, file, content, says):
+    if file == "config.json":
+        content = json.dumps(json.loads((saved / file).read_text()) | json.loads(content))
+    (saved / file).write_text(content)
+    with pytest.raises(TaktError, match=says):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"state_mean": [0.0], "state_std": [1.0]}, r"'nut-station'.*\(steps, 32\), got \(1, 1\)"),
+        ({"mean": [[float("nan")] * 32] * 10}, "'nut-station'.*finite"),
+        ({"execute_horizon": 11}, "'nut-station'.*1..10, got 11"),
+    ],
+)
+def test_statistics_that_cannot_be_are_named_with_their_body(saved, change, says):
+    path = saved / "preprocessor_config.json"
+    data = json.loads(path.read_text())
+    data["action_config"]["nut-station"] |= change
+    path.write_text(json.dumps(data))
+    with pytest.raises(CheckpointError, match=says):
+        load_checkpoint(saved)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_missing_file_is_named(saved, name):
     (saved / name).unlink()
@@ -92,6 +129,9 @@ def test_released_config_needs_a_contract(saved):
     with pytest.raises(TaktError, match="HF_RELEASE"):
         load_checkpoint(saved)
     assert load_checkpoint(saved, HF_RELEASE).model.config.contract == HF_RELEASE
+    data["takt"]["contract"] = "hf_release"  # as the error advises
+    (saved / "config.json").write_text(json.dumps(data))
+    assert load_checkpoint(saved).model.config.contract == HF_RELEASE
 
 
 def test_another_contract_than_the_stored_one_says_what_would_go_wrong(saved):

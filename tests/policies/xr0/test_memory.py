@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from takt.policies.xr0 import memory
-from takt.policies.xr0.memory import NotEnoughMemoryError, available_bytes, require_memory
+from takt.policies.xr0.memory import (
+    Need,
+    NotEnoughMemoryError,
+    available_bytes,
+    named_refusal,
+    require_memory,
+)
 from takt.policies.xr0.weights import load_weights, write_weights
 
 CPU = torch.device("cpu")
@@ -62,6 +68,35 @@ def test_loading_asks_first(model, tmp_path, free):
     free(1000)
     with pytest.raises(NotEnoughMemoryError):
         load_weights(model.config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        MemoryError(),
+        RuntimeError("unable to mmap 9 bytes: Cannot allocate memory (12)"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+    ],
+)
+def test_a_refused_allocation_says_the_same(free, monkeypatch, refusal):
+    """As under `ulimit -v`, which the system's own numbers do not show."""
+    free(99 * GB)
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda what: (200 * GB, 200 * GB))
+    monkeypatch.setattr(memory, "_virtual_bytes", lambda: 188 * GB)
+    need = Need(parameters=4_716_274_176, bytes=18 * GB, stored="float32")
+    with (
+        pytest.raises(NotEnoughMemoryError, match="18 GB.*got 12 GB.*bfloat16.*preset nano"),
+        named_refusal(need, CPU),
+    ):
+        raise refusal
+
+
+def test_another_error_passes_through():
+    with (
+        pytest.raises(RuntimeError, match="shape"),
+        named_refusal(Need(parameters=1, bytes=4), CPU),
+    ):
+        raise RuntimeError("another shape")
 
 
 def test_available_is_what_the_system_can_free(tmp_path):

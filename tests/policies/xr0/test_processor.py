@@ -4,21 +4,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
+from takt.policies.xr0.checkpoint_files import CheckpointError
 from takt.policies.xr0.images import (
     ImageError,
     fit_images,
     fit_size,
-    image_settings,
     pack_patches,
     resize,
-    with_image_settings,
 )
+from takt.policies.xr0.preprocessor_config import image_settings, with_image_settings
 from takt.policies.xr0.presets import nano, xr0_4_7b
 from takt.policies.xr0.processor import XR0Processor, prompt_text, rotary_positions
 from takt.policies.xr0.tokenizer import SPECIAL_TOKENS, VOCAB_SIZE, build_tokenizer
@@ -141,7 +142,7 @@ def test_size_rule_of_a_released_file():
     for written in (released, as_given):
         assert with_image_settings(config, image_settings(written)) == written
     for wrong in ({"patch_size": 14}, {"image_std": [0.27, 0.26, 0.28]}, {"do_rescale": False}):
-        with pytest.raises(ImageError, match=next(iter(wrong))):
+        with pytest.raises(CheckpointError, match=next(iter(wrong))):
             with_image_settings(config, wrong)
 
 
@@ -198,6 +199,12 @@ def test_bad_input_is_named(processor):
         processor([np.zeros((1, 64, 64, 3), np.float32)] * 3, ["go"])
     with pytest.raises(TaktError, match="image tokens"):
         processor(images, ["<|image_pad|>"])
+    with pytest.raises(TaktError, match="at most 4096 tokens"):
+        processor(images, ["nut " * 5000])
+    with pytest.raises(TaktError, match=r"each of 2 instructions, got \[1, 1, 1\]"):
+        processor(images, ["go", "stop"])
+    with pytest.raises(ImageError, match=r"Image; .*convert\('RGB'\)"):
+        processor([Image.new("L", (64, 64))] * 3, ["go"])
     with pytest.raises(TaktError, match="no image slot"):
         XR0Processor(processor.config, processor.tokenizer, ())
     shifted = replace(processor.config.token_ids, vision_end=3)

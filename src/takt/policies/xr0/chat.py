@@ -16,7 +16,7 @@ from torch.nn import functional
 from takt.policies.common.qwen3_vl import continue_text
 from takt.policies.common.rotary import Rotary, text_rotary
 from takt.policies.xr0.cache import PromptInputs
-from takt.policies.xr0.checkpoint import load_checkpoint
+from takt.policies.xr0.checkpoint import load_checkpoint, runnable
 from takt.policies.xr0.config import HF_RELEASE
 from takt.policies.xr0.images import fit_images, pack_patches
 from takt.policies.xr0.model import XR0
@@ -86,9 +86,7 @@ class Chat:
             checkpoint = load_checkpoint(directory, dtype=None, device=device)
         except MissingContractError:
             checkpoint = load_checkpoint(directory, HF_RELEASE, dtype=None, device=device)
-        model = checkpoint.model
-        # float16 saves space in a file; as arithmetic it overflows.
-        return cls(model.float() if model.dtype == torch.float16 else model, checkpoint.tokenizer)
+        return cls(runnable(checkpoint.model), checkpoint.tokenizer)
 
     def prompt(self, images: Sequence[np.ndarray], question: str) -> PromptInputs:
         """One user turn; each image is (H, W, 3) uint8 of any size.
@@ -97,7 +95,10 @@ class Chat:
             TaktError: There is no image, one is not RGB, or the question holds image tokens.
         """
         if not images:
-            raise ChatError("the prompt has no image slot: expected at least one image, got none")
+            raise ChatError(
+                "the prompt has no image slot: expected at least one image, got none; "
+                "add one (`takt chat --image FILE`)"
+            )
         config, device = self._model.config, self._model.sink.weight.device
         fitted = [fit_images(image[None], config) for image in images]
         grids = [patch_grid(image, config.vision) for image in fitted]

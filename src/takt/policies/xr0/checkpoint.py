@@ -9,38 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from takt.policies.xr0.config import Contract, XR0Config
-from takt.policies.xr0.images import image_settings, with_image_settings
+from takt.policies.xr0.checkpoint_files import (
+    CONFIG,
+    PREPROCESSOR,
+    TOKENIZER,
+    CheckpointError,
+    existing_file,
+    read_json,
+)
+from takt.policies.xr0.config import Contract
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.released_config import from_json, to_json
-from takt.policies.xr0.weights import CheckpointError, load_weights, write_weights
-from takt.transforms.normalise import Normalise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BodyStatistics:
-    """What a checkpoint knows about one body.
-
-    Attributes:
-        action: Rows are the chunk's T steps, columns the policy's.
-        state: One row; None where the policy takes the raw state.
-        execute_horizon: T_e, steps of a chunk to execute before the next is asked for.
-    """
-
-    action: Normalise
-    state: Normalise | None
-    execute_horizon: int
-
-    def __post_init__(self) -> None:
-        """T_e lies inside the chunk."""
-        if not 0 < self.execute_horizon <= self.action.horizon:
-            raise CheckpointError(
-                f"execute_horizon must be in 1..{self.action.horizon}, got {self.execute_horizon}"
-            )
+from takt.policies.xr0.preprocessor_config import (
+    BodyStatistics,
+    body_json,
+    image_settings,
+    read_bodies,
+    with_image_settings,
+)
+from takt.policies.xr0.released_config import from_json, stored_contract, to_json
+from takt.policies.xr0.weights import load_weights, write_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +46,8 @@ class Checkpoint:
         if name not in self.bodies:
             raise CheckpointError(
                 f"checkpoint was not trained for {name!r}; it knows: "
-                f"{', '.join(sorted(self.bodies)) or 'no body at all'}"
+                f"{', '.join(sorted(self.bodies)) or 'no body at all'}; use another checkpoint, or "
+                "train one for this body"
             )
         return self.bodies[name]
 
@@ -75,11 +66,11 @@ def save_checkpoint(
     """
     directory.mkdir(parents=True, exist_ok=True)
     model = checkpoint.model
-    checkpoint.tokenizer.save(str(directory / "tokenizer.json"))
-    bodies = {name: _body_json(body) for name, body in checkpoint.bodies.items()}
+    checkpoint.tokenizer.save(str(directory / TOKENIZER))
+    bodies = {name: body_json(body) for name, body in checkpoint.bodies.items()}
     preprocessor = {**image_settings(model.config), "action_config": bodies}
-    _write_json(directory / "config.json", to_json(model.config))
-    _write_json(directory / "preprocessor_config.json", preprocessor)
+    _write_json(directory / CONFIG, to_json(model.config))
+    _write_json(directory / PREPROCESSOR, preprocessor)
     write_weights(directory, model.state_dict().items(), dtype)
 
 
@@ -103,17 +94,22 @@ def load_checkpoint(
             the contract is not the one that `config.json` names.
         NotEnoughMemoryError: The weights do not fit on the device.
     """
-    data = _read_json(directory / "config.json")
+    data = read_json(directory / CONFIG)
     config = from_json(data, contract)
     if "contract" in data.get("takt", {}):
-        _check_contract(stored=from_json(data).contract, asked=config.contract)
-    preprocessor = _read_json(directory / "preprocessor_config.json")
+        _check_contract(stored=stored_contract(data), asked=config.contract)
+    preprocessor = read_json(directory / PREPROCESSOR)
     config = with_image_settings(config, preprocessor)
-    entries = preprocessor.get("action_config", {})
-    bodies = {name: _body(entry, config) for name, entry in entries.items()}
-    tokenizer = Tokenizer.from_file(str(_existing(directory / "tokenizer.json")))
+    bodies = read_bodies(preprocessor, config)
+    tokenizer = _read_tokenizer(directory / TOKENIZER)
     model = load_weights(config, directory, dtype=dtype, device=device)
     return Checkpoint(model=model, tokenizer=tokenizer, bodies=bodies)
+
+
+def runnable(model: XR0) -> XR0:
+    """The model in a dtype to compute in: float16, which only saves space, becomes float32."""
+    # Its range is too small: activations overflow.
+    return model.float() if model.dtype == torch.float16 else model
 
 
 _CONTRACT_FAULTS = {
@@ -142,49 +138,15 @@ def _check_contract(stored: Contract, asked: Contract) -> None:
         )
 
 
-def _body_json(body: BodyStatistics) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "mean": body.action.mean.tolist(),
-        "std": body.action.std.tolist(),
-        "execute_horizon": body.execute_horizon,
-    }
-    if body.state is not None:
-        entry["state_mean"] = body.state.mean[0].tolist()
-        entry["state_std"] = body.state.std[0].tolist()
-    return entry
-
-
-def _body(entry: dict[str, Any], config: XR0Config) -> BodyStatistics:
-    mean, std = (np.array(entry[name], np.float32) for name in ("mean", "std"))
-    if mean.shape != std.shape or mean.ndim != 2 or mean.shape[1] != config.action_dim:
-        raise CheckpointError(
-            f"action statistics: expected two (steps, {config.action_dim}) arrays, "
-            f"got {mean.shape} and {std.shape}"
-        )
-    state = None
-    if "state_mean" in entry:
-        state_mean, state_std = (
-            np.array([entry[name]], np.float32) for name in ("state_mean", "state_std")
-        )
-        state = Normalise(state_mean, state_std, config.contract.decode_eps)
-    return BodyStatistics(
-        action=Normalise(mean, std, config.contract.decode_eps),
-        state=state,
-        execute_horizon=entry.get("execute_horizon", len(mean)),
-    )
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint file not found: {path}")
-    return path
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_tokenizer(path: Path) -> Tokenizer:
     try:
-        return json.loads(_existing(path).read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+        return Tokenizer.from_file(str(existing_file(path)))
+    except CheckpointError:
+        raise
+    except Exception as error:  # the library has no class of its own for a broken file
+        raise CheckpointError(
+            f"{path} is not a tokenizer: {error}; use the file that came with the weights"
+        ) from error
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

@@ -1,9 +1,7 @@
 """uint8 images -> Qwen patch rows, without torchvision; PIL only where a resize is due."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -25,6 +23,11 @@ def fit_images(images: np.ndarray | torch.Tensor, config: XR0Config) -> torch.Te
     Raises:
         ImageError: They are anything else; nothing is guessed.
     """
+    if not isinstance(images, np.ndarray | torch.Tensor):
+        raise ImageError(
+            f"images: expected an array (batch, height, width, 3) uint8, got "
+            f"{type(images).__name__}; np.asarray(image.convert('RGB')) makes one of a PIL image"
+        )
     _require_rgb(tuple(images.shape), str(images.dtype).removeprefix("torch."))
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(np.ascontiguousarray(images))  # a flipped view has no tensor
@@ -59,7 +62,8 @@ def fit_size(height: int, width: int, config: XR0Config) -> tuple[int, int]:
     smallest, largest = config.image_pixels
     if max(height, width) > _LONGEST_ASPECT * min(height, width):
         raise ImageError(
-            f"expected sides at most 1:{_LONGEST_ASPECT}, got {height} x {width}; crop the image"
+            f"image: expected sides at most 1:{_LONGEST_ASPECT}, got {height} x {width} pixels; "
+            "crop it"
         )
     if config.image_rule == "misfits" and height % unit == width % unit == 0:
         return height, width
@@ -78,58 +82,6 @@ def _snap(
     height: float, width: float, unit: int, rounding: Callable[[float], int]
 ) -> tuple[int, int]:
     return max(1, rounding(height / unit)) * unit, max(1, rounding(width / unit)) * unit
-
-
-def with_image_settings(config: XR0Config, preprocessor: Mapping[str, Any]) -> XR0Config:
-    """The config with the size rule of a released `preprocessor_config.json`.
-
-    Args:
-        config: Stays as it is where the file says nothing.
-        preprocessor: The parsed file: `size` or `min_pixels` and `max_pixels`, `do_resize`.
-
-    Raises:
-        ImageError: The file asks for other patches or pixel values than the policy makes.
-    """
-    for name, value in _fixed_settings(config.vision).items():
-        if preprocessor.get(name, value) != value:
-            raise ImageError(
-                f"preprocessor_config.json: expected {name} {value}, got {preprocessor[name]}; "
-                "is it the file that came with the weights?"
-            )
-    size = preprocessor.get("size") or {}
-    smallest, largest = (
-        preprocessor.get(pixels) or size.get(edge) or kept
-        for pixels, edge, kept in zip(
-            ("min_pixels", "max_pixels"),
-            ("shortest_edge", "longest_edge"),
-            config.image_pixels,
-            strict=True,
-        )
-    )
-    rule = config.image_rule if preprocessor.get("do_resize", True) else "misfits"
-    return replace(config, image_pixels=(smallest, largest), image_rule=rule)
-
-
-def image_settings(config: XR0Config) -> dict[str, Any]:
-    """What `with_image_settings` reads, as the released processor names it."""
-    smallest, largest = config.image_pixels
-    return {
-        **_fixed_settings(config.vision),
-        "do_resize": config.image_rule == "budget",
-        "size": {"shortest_edge": smallest, "longest_edge": largest},
-    }
-
-
-def _fixed_settings(vision: VisionConfig) -> dict[str, Any]:
-    return {
-        "patch_size": vision.patch_size,
-        "merge_size": vision.spatial_merge_size,
-        "temporal_patch_size": vision.temporal_patch_size,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "do_rescale": True,
-        "do_normalize": True,
-    }
 
 
 def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -1,6 +1,10 @@
 """Whether a model fits in the memory of its device, before anything is loaded."""
 
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,6 +19,24 @@ class NotEnoughMemoryError(TaktError):
     """A model larger than the free memory: how much is needed, how much there is, what fits."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What weights take; `stored` says in which dtype."""
+
+    parameters: int
+    bytes: int
+    stored: str = "as stored"
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor], dtype: torch.dtype | None) -> "Need":
+        """Of `weights`, stored as `dtype` (None: as they are)."""
+        return cls(
+            parameters=sum(x.numel() for x in weights.values()),
+            bytes=sum(x.numel() * (dtype or x.dtype).itemsize for x in weights.values()),
+            stored="as stored" if dtype is None else str(dtype).removeprefix("torch."),
+        )
+
+
 def require_memory(
     weights: Mapping[str, Tensor], dtype: torch.dtype | None, device: torch.device
 ) -> None:
@@ -26,14 +48,37 @@ def require_memory(
         NotEnoughMemoryError: They do not.
     """
     available = available_bytes(device)
-    count = sum(tensor.numel() for tensor in weights.values())
-    needed = sum(x.numel() * (dtype or x.dtype).itemsize for x in weights.values())
-    if available is None or needed <= available:
-        return
-    stored = "as stored" if dtype is None else _name(dtype)
-    raise NotEnoughMemoryError(
-        f"expected {needed / 1e9:.3g} GB of free memory for {count / 1e6:.4g} M parameters "
-        f"({stored}), got {available / 1e9:.3g} GB on {device}; {_advice(count, needed, available)}"
+    need = Need.of(weights, dtype)
+    if available is not None and need.bytes > available:
+        raise _shortage(need, available, device)
+
+
+@contextmanager
+def named_refusal(need: Need, device: torch.device) -> Iterator[None]:
+    """Give a refused allocation for `need` the words of `require_memory`.
+
+    A limit of the process (`ulimit -v`) refuses what the system would still have.
+
+    Raises:
+        NotEnoughMemoryError: Something in the block could not be allocated.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # Of torch's errors only that of a GPU has a class of its own.
+        is_refusal = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_refusal and "allocate memory" not in str(error):
+            raise
+        known = [available_bytes(device), _address_space_bytes()]
+        available = min((free for free in known if free is not None), default=0)
+        raise _shortage(need, available, device) from error
+
+
+def _shortage(need: Need, available: int, device: torch.device) -> NotEnoughMemoryError:
+    return NotEnoughMemoryError(
+        f"expected {need.bytes / 1e9:.3g} GB of free memory for {need.parameters / 1e6:.4g} M "
+        f"parameters ({need.stored}), got {available / 1e9:.3g} GB on {device}; "
+        f"{_advice(need.parameters, need.bytes, available)}"
     )
 
 
@@ -60,17 +105,18 @@ def _advice(count: int, needed: int, available: int) -> str:
     fitting: list[str] = []
     if half < needed and half <= available:
         fitting.append(f"dtype bfloat16 ({half / 1e9:.3g} GB)")
-    for name, preset in PRESETS.items():
-        with torch.device("meta"):
-            parameters = sum(x.numel() for x in XR0(preset()).parameters())
+    for name in PRESETS:
+        parameters = _preset_parameters(name)
         size = parameters * needed // count
         if size <= available and parameters < count:
             fitting.append(f"preset {name} ({size / 1e9:.3g} GB)")
     return f"what fits: {', '.join(fitting) or 'nothing; free some memory'}"
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+@cache
+def _preset_parameters(name: str) -> int:
+    with torch.device("meta"):
+        return sum(x.numel() for x in XR0(PRESETS[name]()).parameters())
 
 
 def _system_bytes(root: Path) -> int | None:
@@ -106,6 +152,20 @@ def _file_cache_bytes(folder: Path) -> int:
     fields = dict(line.split() for line in _lines(folder / "memory.stat"))
     prefix = "total_" if "total_inactive_file" in fields else ""  # version 1: with its children
     return sum(int(fields.get(f"{prefix}{name}_file", 0)) for name in ("inactive", "active"))
+
+
+def _address_space_bytes() -> int | None:
+    """What `ulimit -v` leaves to this process; None without such a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    return max(limit - _virtual_bytes(), 0)
+
+
+def _virtual_bytes() -> int:
+    """Address space that this process holds."""
+    statm = _lines(Path("/proc/self/statm"))
+    return int(statm[0].split()[0]) * resource.getpagesize() if statm else 0
 
 
 def _number(path: Path) -> int | None:

@@ -69,14 +69,20 @@ def lay_out(
     """Tokens of a whole prompt, whose placeholders are those of images of `grids`, in order.
 
     Raises:
-        TaktError: Somebody's words in `text` hold placeholders of their own.
+        TaktError: Somebody's words in `text` hold placeholders of their own, or are too many.
     """
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     expected = sum(image_tokens(grid, config.vision) for grid in grids)
     if ids.count(config.token_ids.image) != expected:
         raise TaktError(
-            f"instruction must not contain image tokens ({_IMAGE}): expected {expected} in the "
-            f"prompt, got {ids.count(config.token_ids.image)} in {text!r}"
+            f"instruction must not contain image tokens: expected {expected} in the prompt for its "
+            f"images, got {ids.count(config.token_ids.image)}; leave {_IMAGE} out"
+        )
+    longest = config.text.max_position_embeddings
+    if len(ids) > longest:
+        raise TaktError(
+            f"expected a prompt of at most {longest} tokens, got {len(ids)}, {expected} of them "
+            "for images; shorten the instruction or give smaller images"
         )
     return PromptLayout(torch.tensor(ids), torch.from_numpy(rotary_positions(ids, grids, config)))
 
@@ -118,7 +124,8 @@ class XR0Processor:
         """
         if not views:
             raise TaktError(
-                "the prompt has no image slot: expected at least one camera view, got none"
+                "the prompt has no image slot: expected at least one camera view, got none; "
+                "give the body a camera"
             )
         require_tokenizer(tokenizer, config)
         self.config = config
@@ -134,6 +141,9 @@ class XR0Processor:
         Args:
             images: Per view (B, H, W, 3) uint8; views may differ in size.
             instructions: B task texts; a shorter prompt is padded on the right.
+
+        Raises:
+            TaktError: Not one image per view and instruction, or an image that cannot be read.
         """
         if len(images) != len(self.views):
             raise TaktError(
@@ -141,6 +151,12 @@ class XR0Processor:
             )
         vision = self.config.vision
         fitted = [fit_images(view, self.config) for view in images]
+        counts = [len(view) for view in fitted]
+        if set(counts) != {len(instructions)}:
+            raise TaktError(
+                f"expected one image per view for each of {len(instructions)} instructions, "
+                f"got {counts} images of the views"
+            )
         grids = tuple(patch_grid(view, vision) for view in fitted)
         patches = torch.cat([pack_patches(view, vision) for view in fitted], dim=1)
         layouts = [self._layout(text, grids) for text in instructions]

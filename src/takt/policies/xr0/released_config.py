@@ -1,9 +1,11 @@
 """`config.json` in the released layout, plus a `takt` block for what that layout leaves unsaid."""
 
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import Any
 
 from takt.policies.xr0.config import (
+    CONTRACTS,
     Contract,
     DiTConfig,
     TextConfig,
@@ -14,6 +16,11 @@ from takt.policies.xr0.config import (
 from takt.types import TaktError
 
 Json = dict[str, Any]
+
+HOW_TO_NAME_IT = (
+    'Write "takt": {"contract": "hf_release"} into it for a released checkpoint, "xr0_posttrain" '
+    "for weights from the released trainer; in Python HF_RELEASE or XR0_POSTTRAIN can be passed"
+)
 
 
 class MissingContractError(TaktError):
@@ -104,18 +111,13 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
     if not isinstance(data, dict):
         raise TaktError(f"config.json is not an XR-0 config: expected an object, got {data!r:.80}")
     own = data.get("takt", {})
-    if contract is None and "contract" not in own:
-        raise MissingContractError(
-            "config.json names no forward contract; pass HF_RELEASE for the released checkpoints "
-            "or XR0_POSTTRAIN for weights from the released trainer. With the wrong one the "
-            "attention mask and the action positions differ from training: silently wrong actions"
-        )
+    contract = contract or stored_contract(data)
     try:
         return XR0Config(
             text=_text(data["vlm_config"]["text_config"]),
             vision=_vision(data["vlm_config"]["vision_config"]),
             dit=_known_fields(DiTConfig, data["dit_config"]),
-            contract=contract or Contract(**own["contract"]),
+            contract=contract,
             token_ids=_token_ids(data["vlm_config"]),
             state_length=data.get("state_length", 1),
             state_dim=data["state_dim"],
@@ -124,6 +126,32 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
         )
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise TaktError(f"config.json is not an XR-0 config: {error!r}") from error
+
+
+def stored_contract(data: Json) -> Contract:
+    """The contract in the `takt` block: one of `CONTRACTS` by name, or another field by field.
+
+    Raises:
+        MissingContractError: There is none.
+        TaktError: It is unknown or lacks a field.
+    """
+    own = data.get("takt", {})
+    if "contract" not in own:
+        raise MissingContractError(
+            "config.json names no forward contract, and with the wrong one the attention mask and "
+            "the action positions differ from training: silently wrong actions. " + HOW_TO_NAME_IT
+        )
+    match own["contract"]:
+        case str() as name if name in CONTRACTS:
+            return CONTRACTS[name]
+        case dict() as given:
+            with suppress(TypeError):
+                return Contract(**given)
+    names = ", ".join(field.name for field in fields(Contract))
+    raise TaktError(
+        f"config.json: expected takt.contract to be one of {', '.join(CONTRACTS)}, or an object of "
+        f"{names}; got {own['contract']!r}"
+    )
 
 
 def _text(data: Json) -> TextConfig:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from takt.types import TaktError
+from takt.policies.xr0.checkpoint_files import CheckpointError
 
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
@@ -32,7 +32,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     """Tensors by name.
 
     Raises:
-        TaktError: No such file, not safetensors, or shorter than its header says.
+        CheckpointError: No such file, not safetensors, or shorter than its header says.
     """
     try:
         with path.open("rb") as file:
@@ -41,11 +41,11 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         size = path.stat().st_size
         tensors, end = _entries(header)
     except OSError as error:
-        raise TaktError(f"expected weights in {path}: {error}") from error
+        raise CheckpointError(f"expected weights in {path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TaktError(f"{path} is not a safetensors file: {error!r}") from error
+        raise CheckpointError(f"{path} is not a complete safetensors file: {error!r}") from error
     if size != 8 + length + end:
-        raise TaktError(
+        raise CheckpointError(
             f"{path} is not complete: expected {8 + length + end} bytes, got {size}; copy it again"
         )
     return tensors

@@ -18,22 +18,22 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLVisionRotaryEmbedding,
 )
 
+from takt.policies.xr0.checkpoint_files import (
+    INDEX,
+    WHOLE,
+    CheckpointError,
+    find_weights,
+    shards_of,
+)
 from takt.policies.xr0.config import XR0Config
-from takt.policies.xr0.memory import require_memory
+from takt.policies.xr0.memory import Need, named_refusal, require_memory
 from takt.policies.xr0.model import XR0
-from takt.types import TaktError
+from takt.policies.xr0.safetensors_header import read_header
 
-WHOLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-TRAINER = "mp_rank_00_model_states.pt"
 SHARD_BYTES = 5_000_000_000  # two shards at the released size, as released
 
 _TRAINER_PREFIX = "model."
 _HEAD, _TABLE = "vlm.lm_head.weight", "vlm.model.language_model.embed_tokens.weight"
-
-
-class CheckpointError(TaktError):
-    """A checkpoint that does not fit: names every offending file, key or body."""
 
 
 def load_weights(
@@ -63,7 +63,8 @@ def load_weights(
         model = XR0(config)
     check_keys(model, weights)
     require_memory(weights, dtype, device)
-    state = {name: x.to(device, dtype or x.dtype) for name, x in weights.items()}
+    with named_refusal(Need.of(weights, dtype), device):
+        state = {name: x.to(device, dtype or x.dtype) for name, x in weights.items()}
     model.load_state_dict(state, assign=True)
     _make_buffers(model)
     return model.to(device).eval()
@@ -79,7 +80,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: A file is missing or broken, or holds more than tensors.
     """
-    file = _find(path)
+    file = find_weights(path)
     if file.name.endswith(".json"):
         weights = _read_shards(file)
     elif file.suffix == ".safetensors":
@@ -151,42 +152,22 @@ def _make_buffers(model: XR0) -> None:
     visual.rotary_pos_emb = Qwen3VLVisionRotaryEmbedding(visual.config)
 
 
-def _find(path: Path) -> Path:
-    """The one file at or under `path` that holds or indexes weights."""
-    if path.is_file():
-        return path
-    for file in (path / WHOLE, path / INDEX):
-        if file.is_file():
-            return file
-    found = sorted(path.rglob(TRAINER))
-    if len(found) > 1:
-        listed = "\n  ".join(str(file) for file in found)
-        raise CheckpointError(f"expected one checkpoint under {path}, name one of:\n  {listed}")
-    if not found:
-        raise CheckpointError(
-            f"checkpoint file not found: expected {WHOLE}, {INDEX} or {TRAINER} at {path}"
-        )
-    return found[0]
-
-
 def _read_shards(index: Path) -> dict[str, Tensor]:
-    try:
-        shards: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        files = [index.parent / Path(name).name for name in sorted(set(shards.values()))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not an index of shards: {error!r}") from error
-    absent = [file.name for file in files if not file.is_file()]
-    if absent:
-        raise CheckpointError(f"{index} names shards that are not there: {', '.join(absent)}")
     weights: dict[str, Tensor] = {}
-    for file in files:
+    for file in shards_of(index):
         weights |= _read_safetensors(file)
     return weights
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    tensors = read_header(file).values()
+    size = Need(
+        parameters=sum(tensor.parameters for tensor in tensors),
+        bytes=sum(tensor.bytes for tensor in tensors),
+    )
     try:
-        return load_file(file)
+        with named_refusal(size, torch.device("cpu")):
+            return load_file(file)
     except SafetensorError as error:
         raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error
 

@@ -1,0 +1,87 @@
+"""Which files of a checkpoint directory hold what; torch is not imported here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from takt.types import TaktError
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+TOKENIZER = "tokenizer.json"
+WHOLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+TRAINER = "mp_rank_00_model_states.pt"
+
+
+class CheckpointError(TaktError):
+    """A checkpoint that does not fit: names every offending file, key or body."""
+
+
+def find_weights(path: Path) -> Path:
+    """The one file at or under `path` that holds or indexes weights; a whole file comes first.
+
+    Raises:
+        CheckpointError: There is none, or more than one of the trainer's.
+    """
+    if path.is_file():
+        return path
+    for file in (path / WHOLE, path / INDEX):
+        if file.is_file():
+            return file
+    found = sorted(path.rglob(TRAINER))
+    if len(found) > 1:
+        listed = "\n  ".join(str(file) for file in found)
+        raise CheckpointError(f"expected one checkpoint under {path}, name one of:\n  {listed}")
+    if not found:
+        raise CheckpointError(
+            f"checkpoint file not found: expected {WHOLE}, {INDEX} or {TRAINER} at {path}"
+        )
+    return found[0]
+
+
+def shards_of(index: Path) -> dict[Path, set[str]]:
+    """The files that an index names, each with the keys that it promises there.
+
+    Raises:
+        CheckpointError: It is not an index, or files are not there.
+    """
+    try:
+        owner: dict[str, str] = read_json(index)["weight_map"]
+        # Only the last part counts: an index never leads out of its own directory.
+        shards: dict[Path, set[str]] = {}
+        for key, name in sorted(owner.items()):
+            shards.setdefault(index.parent / Path(name).name, set()).add(key)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not an index of shards: {error!r}") from error
+    absent = sorted(file.name for file in shards if not file.is_file())
+    if absent:
+        raise CheckpointError(
+            f"{index} names shards that are not there: {', '.join(absent)}; copy them too"
+        )
+    return dict(sorted(shards.items()))
+
+
+def existing_file(path: Path) -> Path:
+    """`path`, if it is a file; else a `CheckpointError` that names it."""
+    if not path.is_file():
+        raise CheckpointError(
+            f"checkpoint file not found: {path}; give the folder that `takt train` wrote or that "
+            "was downloaded whole"
+        )
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        CheckpointError: No such file, or it holds something else.
+    """
+    try:
+        data = json.loads(existing_file(path).read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: expected one JSON object, got {type(data).__name__}")
+    return data
