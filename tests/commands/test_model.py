@@ -68,6 +68,27 @@ def test_parity_names_what_differs(
     assert "failed" in printed.out
 
 
+def test_parity_under_another_contract_says_so(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((case / "config.json").read_text())
+    config["fixture"] |= {"contract": "xr0_posttrain", "action_position_offset": 10}
+    (case / "config.json").write_text(json.dumps(config))
+    assert main(["model", "parity", str(case)]) == 1
+    assert "another contract than 'xr0_posttrain'" in capsys.readouterr().err
+    add_to(case / "model.safetensors", "vlm.model.visual.merger.linear_fc2.weight", 0.5)
+    assert main(["model", "parity", str(case)]) == 1
+    assert "another contract" not in capsys.readouterr().err
+
+
+def test_parity_refuses_inputs_that_are_no_numbers(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_to(case / "inputs.safetensors", "state", float("nan"))
+    assert main(["model", "parity", str(case)]) == 2
+    assert "state: expected finite numbers" in capsys.readouterr().err
+
+
 def test_parity_in_json_knows_no_nan(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_to(case / "outputs.safetensors", "actions", float("nan"))
     assert main(["model", "parity", str(case), "--json"]) == 1
@@ -173,11 +194,15 @@ def test_inspect_reads_shards_of_any_size_without_torch(case: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("config.json", None, "checkpoint directory"),
+        ("config.json", None, "checkpoint file not found"),
         ("config.json", b"{}", "not an XR-0 config"),
-        ("model.safetensors", None, "expected weights in"),
-        ("model.safetensors", b"cut", "not a safetensors file"),
-        ("model.safetensors", (64).to_bytes(8, "little") + b'{"x": 1}', "not a safetensors file"),
+        ("model.safetensors", None, "expected model.safetensors, model.safetensors.index.json"),
+        ("model.safetensors", b"cut", "not a complete safetensors file"),
+        (
+            "model.safetensors",
+            (64).to_bytes(8, "little") + b'{"x": 1}',
+            "not a complete safetensors file",
+        ),
         ("preprocessor_config.json", b'{"action_config": {"arm": {}}}', "'arm'"),
         ("preprocessor_config.json", b'{"action_config": {"arm": {"mean": [], "std": []}}}', "8)"),
     ],

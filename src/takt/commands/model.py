@@ -85,6 +85,13 @@ def _parity(command: Parity) -> int:
         if not item.is_within:
             reason = item.note or f"differs by {item.largest:.2e}, more than {item.tolerance:g}"
             print(f"takt model: {item.name}: {reason}", file=sys.stderr)
+    if report.differs_in_flow_only:
+        print(
+            "takt model: vision and language agree, the action expert does not: was this recorded "
+            f"under another contract than {report.contract!r}? A wrong one changes which actions "
+            "see each other and where they stand",
+            file=sys.stderr,
+        )
     if report.not_compared:
         reason = (
             "this is a training case, to be run with --train"
@@ -157,6 +164,8 @@ def _inspection_json(inspection: "Inspection") -> dict[str, Any]:
         "contract": None if contract is None else asdict(contract),
         "flow_steps": config.flow_steps,
         "rotary": config.rotary,
+        "image_rule": config.image_rule,
+        "image_pixels": config.image_pixels,
         "state": [config.state_length, config.state_dim],
         "action_dim": config.action_dim,
         "bodies": {
@@ -193,6 +202,7 @@ def _print_inspection(inspection: "Inspection") -> None:
         ("contract", inspection.contract_text),
         ("flow steps", str(config.flow_steps)),
         ("rotary", config.rotary),
+        ("images", inspection.image_text),
     ):
         grid.add_row(name, Text(value))
     parts = Table(

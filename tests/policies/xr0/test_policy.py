@@ -98,6 +98,30 @@ def test_misaligned_commitments_are_refused(policy, observation, committed, spec
         policy.infer(observation, slow)
 
 
+def test_committed_actions_of_another_body_or_without_a_value_are_refused(
+    policy, observation, committed
+):
+    nan = committed.actions.copy()
+    nan[4, 2] = np.nan
+    for actions in (nan, committed.actions[:, :13]):
+        with pytest.raises(ObservationError, match="14 finite numbers"):
+            policy.infer(observation, replace(committed, actions=actions))
+
+
+def test_a_checkpoint_runs_in_the_dtype_asked_for(checkpoint, spec, observation, tmp_path):
+    save_checkpoint(tmp_path / "half", checkpoint, torch.float16)
+    save_checkpoint(tmp_path / "bfloat16", checkpoint, torch.bfloat16)
+    exact = XR0Policy.load(tmp_path / "bfloat16", spec).infer(observation, None)
+    for dtype in (torch.bfloat16, None):
+        rounded = XR0Policy.load(tmp_path / "bfloat16", spec, dtype=dtype).infer(observation, None)
+        assert 0 < np.abs(rounded.actions - exact.actions).max() < 0.01
+    half = [
+        XR0Policy.load(tmp_path / "half", spec, dtype=dtype).infer(observation, None)
+        for dtype in (torch.float32, None)
+    ]
+    assert (half[0].actions == half[1].actions).all()  # float16 is for files, not for arithmetic
+
+
 def test_bad_observations_are_named(policy, observation):
     nan = observation.state.copy()
     nan[3] = np.nan

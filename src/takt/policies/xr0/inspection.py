@@ -1,17 +1,25 @@
-"""What a checkpoint directory holds, read without its weights and without torch."""
+"""What a checkpoint directory holds, read without its weights.
 
-import json
+Torch is imported only for a trainer's file, which nothing else can read.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from takt.policies.xr0.checkpoint_files import (
+    CONFIG,
+    PREPROCESSOR,
+    CheckpointError,
+    find_weights,
+    read_json,
+    shards_of,
+)
 from takt.policies.xr0.config import HF_RELEASE, Contract, XR0Config
-from takt.policies.xr0.released_config import from_json
+from takt.policies.xr0.preprocessor_config import BodyStatistics, read_bodies, with_image_settings
+from takt.policies.xr0.released_config import HOW_TO_NAME_IT, from_json
 from takt.policies.xr0.safetensors_header import StoredTensor, read_header
-from takt.transforms.normalise import Normalise
-from takt.types import TaktError
 
 _PARTS = {
     "vision": ("vlm.model.visual.",),
@@ -28,9 +36,8 @@ _PARTS = {
 }
 
 _UNNAMED = (
-    "not named: config.json does not say under which forward contract the weights were trained. "
-    "Load with HF_RELEASE for the released checkpoints, XR0_POSTTRAIN for weights from the "
-    "released trainer; the wrong one gives silently wrong actions"
+    "not named: config.json does not say under which forward contract the weights were trained; "
+    f"the wrong one gives silently wrong actions. {HOW_TO_NAME_IT}"
 )
 
 
@@ -69,7 +76,15 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """A checkpoint; `contract` is None where config.json names none, and then not in `config`."""
+    """A checkpoint as it would be run.
+
+    Attributes:
+        directory: What was read.
+        config: With the image rule of preprocessor_config.json, as `load_checkpoint` applies it.
+        contract: None where config.json names none; the one in `config` then means nothing.
+        parts: Sizes of what is stored.
+        bodies: In the file's order; none without preprocessor_config.json.
+    """
 
     directory: Path
     config: XR0Config
@@ -87,6 +102,16 @@ class Inspection:
             bytes=sum(part.bytes for part in self.parts),
             dtypes=tuple(sorted(dtypes)),
         )
+
+    @property
+    def image_text(self) -> str:
+        """How images are sized."""
+        smallest, largest = self.config.image_pixels
+        unit = self.config.vision.token_pixels
+        rule = f"sides rounded to multiples of {unit} px, area {smallest:,} to {largest:,} px"
+        if self.config.image_rule == "misfits":
+            return f"kept if both sides are multiples of {unit} px; else {rule}"
+        return rule
 
     @property
     def contract_text(self) -> str:
@@ -108,32 +133,56 @@ def inspect(directory: Path) -> Inspection:
     Raises:
         TaktError: A file is missing or broken, or a shard lacks what the index promises.
     """
-    data = _read_json(directory / "config.json")
+    data = read_json(directory / CONFIG)
     is_named = "contract" in data.get("takt", {})
     config = from_json(data, None if is_named else HF_RELEASE)
-    tensors = _stored_tensors(directory)
+    path = directory / PREPROCESSOR
+    preprocessor = read_json(path) if path.exists() else {}
+    config = with_image_settings(config, preprocessor)
+    bodies = read_bodies(preprocessor, config)
     return Inspection(
         directory=directory,
         config=config,
         contract=config.contract if is_named else None,
-        parts=_parts(tensors),
-        bodies=_bodies(directory / "preprocessor_config.json", config),
+        parts=_parts(_stored_tensors(find_weights(directory))),
+        bodies=tuple(_body(name, statistics) for name, statistics in bodies.items()),
     )
 
 
-def _stored_tensors(directory: Path) -> dict[str, StoredTensor]:
-    """Tensors of one file, or of all shards that the index names."""
-    whole, index = (directory / f"model.safetensors{suffix}" for suffix in ("", ".index.json"))
-    if whole.exists() or not index.exists():
-        return read_header(whole)
-    shard_of = _read_json(index).get("weight_map", {})
-    found: dict[str, StoredTensor] = {}
-    for shard in sorted({Path(name).name for name in shard_of.values()}):
-        found |= read_header(directory / shard)
-    missing = sorted(set(shard_of) - set(found))
+def _stored_tensors(file: Path) -> dict[str, StoredTensor]:
+    """Tensors of one file, or of all shards that an index names."""
+    match file.suffix:
+        case ".safetensors":
+            return read_header(file)
+        case ".json":
+            return _sharded_tensors(file)
+        case _:
+            return _trainer_tensors(file)
+
+
+def _sharded_tensors(index: Path) -> dict[str, StoredTensor]:
+    found, promised = {}, set()
+    for shard, keys in shards_of(index).items():
+        found |= read_header(shard)
+        promised |= keys
+    missing = sorted(promised - set(found))
     if missing:
-        raise TaktError(f"{index} promises tensors that no shard holds: {', '.join(missing)}")
+        raise CheckpointError(f"{index} promises tensors that no shard holds: {', '.join(missing)}")
     return found
+
+
+def _trainer_tensors(file: Path) -> dict[str, StoredTensor]:
+    import torch
+
+    from takt.policies.xr0.weights import read_weights
+
+    dtypes = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+    return {
+        name: StoredTensor(
+            dtype=dtypes.get(x.dtype, str(x.dtype)), shape=tuple(x.shape), bytes=x.nbytes
+        )
+        for name, x in read_weights(file).items()
+    }
 
 
 def _parts(tensors: dict[str, StoredTensor]) -> tuple[Part, ...]:
@@ -155,26 +204,8 @@ def _parts(tensors: dict[str, StoredTensor]) -> tuple[Part, ...]:
     )
 
 
-def _bodies(path: Path, config: XR0Config) -> tuple[Body, ...]:
-    if not path.exists():
-        return ()
-    entries = _read_json(path).get("action_config", {})
-    return tuple(_body(name, entry, config) for name, entry in entries.items())
-
-
-def _body(name: str, entry: dict[str, Any], config: XR0Config) -> Body:
-    try:
-        mean, std = (np.array(entry[key], np.float32) for key in ("mean", "std"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise TaktError(
-            f"action statistics of {name!r}: expected mean and std: {error!r}"
-        ) from error
-    if mean.shape != std.shape or mean.ndim != 2 or mean.shape[1] != config.action_dim:
-        raise TaktError(
-            f"action statistics of {name!r}: expected two (steps, {config.action_dim}) arrays, "
-            f"got {mean.shape} and {std.shape}"
-        )
-    statistics = Normalise(mean, std)
+def _body(name: str, body: BodyStatistics) -> Body:
+    mean, std = body.action.mean, body.action.std
     columns = tuple(
         ActiveColumn(
             index=int(index),
@@ -183,25 +214,13 @@ def _body(name: str, entry: dict[str, Any], config: XR0Config) -> Body:
             std_min=float(std[:, index].min()),
             std_max=float(std[:, index].max()),
         )
-        for index in np.flatnonzero(statistics.mask.any(axis=0))
+        for index in np.flatnonzero(body.action.mask.any(axis=0))
     )
     return Body(
         name=name,
-        horizon=statistics.horizon,
-        execute_horizon=entry.get("execute_horizon", statistics.horizon),
-        state_normalised="state_mean" in entry,
-        width=config.action_dim,
+        horizon=body.action.horizon,
+        execute_horizon=body.execute_horizon,
+        state_normalised=body.state is not None,
+        width=mean.shape[1],
         columns=columns,
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise TaktError(f"expected a checkpoint directory with {path.name}: {error}") from error
-    except ValueError as error:
-        raise TaktError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise TaktError(f"{path}: expected one JSON object, got {type(data).__name__}")
-    return data

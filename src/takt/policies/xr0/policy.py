@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from takt.embodiments import embodiment_spec
-from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint
+from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint, runnable
+from takt.policies.xr0.config import Contract
 from takt.policies.xr0.processor import XR0Processor
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
@@ -31,7 +32,7 @@ class XR0Policy:
         self.chunk_horizon = statistics.action.horizon
         self.execute_horizon = statistics.execute_horizon
         self.max_prefix = min(config.contract.max_prefix, self.chunk_horizon)
-        self._model = checkpoint.model.eval()
+        self._model = runnable(checkpoint.model).eval()
         self._actions = ActionTransform.of(embodiment, statistics.action)
         slots = Slots(embodiment.state_slots, config.state_dim)
         self._states = StateTransform(slots, statistics.state)
@@ -41,14 +42,31 @@ class XR0Policy:
         self._generator = torch.Generator().manual_seed(0)
 
     @classmethod
-    def load(cls, directory: Path, embodiment: EmbodimentSpec, *, threads: int = 1) -> "XR0Policy":
-        """Open a checkpoint for a body; `threads` sets torch's CPU threads of this process.
+    def load(
+        cls,
+        directory: Path,
+        embodiment: EmbodimentSpec,
+        contract: Contract | None = None,
+        *,
+        dtype: torch.dtype | None = torch.float32,
+        threads: int = 1,
+    ) -> "XR0Policy":
+        """Open a checkpoint for a body.
+
+        Args:
+            directory: As for `load_checkpoint`.
+            embodiment: The body.
+            contract: Needed only if `config.json` does not name one.
+            dtype: Of weights and arithmetic; None keeps what is stored, without copying it.
+                bfloat16 halves the memory of a large checkpoint.
+            threads: torch's CPU threads of this process.
 
         Raises:
             CheckpointError: The directory is not whole, or knows other bodies only.
+            NotEnoughMemoryError: The weights do not fit.
         """
         torch.set_num_threads(threads)
-        return cls(load_checkpoint(directory), embodiment)
+        return cls(load_checkpoint(directory, contract, dtype=dtype), embodiment)
 
     def reset(self, seed: int) -> None:
         """Start an episode whose noise depends on `seed` only."""
@@ -93,6 +111,13 @@ class XR0Policy:
         dt = self.embodiment.dt
         ticks = (observation.stamp - committed.stamp) / dt
         first = round(ticks)
+        axes, actions = len(self.embodiment.slots), committed.actions
+        if actions.shape[1] != axes or not np.isfinite(actions).all():
+            raise ObservationError(
+                f"expected committed actions of {axes} finite numbers each, "
+                f"got shape {actions.shape}{', not all finite' * (actions.shape[1] == axes)}; "
+                "hand back what `infer` returned"
+            )
         aligned = abs(ticks - first) <= _ALIGNMENT_TICKS and abs(committed.dt / dt - 1) <= 1e-6
         if not aligned or not 0 <= first < len(committed.actions):
             raise ObservationError(
