@@ -3,7 +3,7 @@
 COMMANDS: dict[str, str] = {
     "doctor": "what works on this machine, and how to mend the rest",
     "record": "write demonstrations of a scripted expert as a dataset",
-    "data": "inspect a dataset",
+    "data": "inspect, convert, merge, split and align datasets",
     "model": "inspect a checkpoint, compare it with recorded numbers",
     "chat": "ask the vision-language backbone about images",
     "train": "train a policy by the name of its recipe",

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
-from takt.commands.data_build import Convert, Merge, Split, run_convert, run_merge, run_split
+from takt.commands.data_build import (
+    Align,
+    Convert,
+    Merge,
+    Split,
+    run_align,
+    run_convert,
+    run_merge,
+    run_split,
+)
 from takt.commands.data_stats import Stats, print_statistics, run_stats
 from takt.extras import require_extra
 
@@ -37,6 +46,7 @@ Command = (
     | Annotated[Convert, subcommand("convert")]
     | Annotated[Merge, subcommand("merge")]
     | Annotated[Split, subcommand("split")]
+    | Annotated[Align, subcommand("align")]
 )
 
 
@@ -62,6 +72,8 @@ def main(argv: list[str]) -> int:
             return run_merge(command)
         case Split():
             return run_split(command)
+        case Align():
+            return run_align(command)
 
 
 def _inspect(command: Inspect) -> int:

@@ -1,4 +1,4 @@
-"""`takt data convert`, `merge` and `split`: datasets made of others, as LeRobot v3.0."""
+"""`takt data convert`, `merge`, `split` and `align`: datasets made of others, as LeRobot v3.0."""
 
 import json as json_format
 import sys
@@ -93,6 +93,34 @@ class Split:
     """Print one JSON object as the last line."""
 
 
+@dataclass(frozen=True)
+class Align:
+    """Write a LeRobot dataset at another rate, its streams aligned by their capture times.
+
+    Actions are interpolated as the joint targets that they are here: a dataset whose actions are
+    differences per tick must not be aligned. The skew of every stream is shown. Video is encoded
+    anew.
+    """
+
+    source: Positional[Annotated[Path, arg(metavar="SRC")]]
+    """Folder of the dataset to read."""
+
+    directory: Positional[Annotated[Path, arg(metavar="DIR")]]
+    """Folder of the dataset to write."""
+
+    rate: float = 30.0
+    """Ticks per second to write."""
+
+    rule: Literal["causal", "nearest"] = "causal"
+    """causal: the latest image not after the tick, joints interpolated, as on the robot; nearest:
+    the nearest image and joint sample, as in the paper, which may look ahead."""
+
+    skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
+
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
 def run_convert(command: Convert) -> int:
     """Convert, and say what was left out."""
     from takt.datasets.formats import ReadOptions, detect_format, open_source
@@ -134,17 +162,34 @@ def run_split(command: Split) -> int:
     return _write(targets, command)
 
 
+def run_align(command: Align) -> int:
+    """Resample, and show how far the samples lie from the ticks."""
+    from takt.datasets.lerobot_source import LeRobotSource
+    from takt.datasets.resampling import Resampled, measure_skews
+
+    source = LeRobotSource.open(command.source)
+    resampled = Resampled(source=source, rate_hz=command.rate, rule=command.rule)
+    skews = measure_skews(source, command.rate, command.rule)
+    for name, skew in skews.items():
+        print(f"{name}: skew {1e3 * skew.mean_s:.1f} ms mean, {1e3 * skew.max_s:.1f} ms at most")
+    origin = f"{command.source.resolve()} at {command.rate:g} Hz, {command.rule}"
+    report = {"skew": {name: asdict(skew) for name, skew in skews.items()}}
+    return _write([(resampled, command.directory, origin)], command, report)
+
+
 def _write(
-    targets: "list[tuple[EpisodeSource, Path, str]]", command: Convert | Merge | Split
+    targets: "list[tuple[EpisodeSource, Path, str]]",
+    command: Convert | Merge | Split | Align,
+    report: dict[str, Any] | None = None,
 ) -> int:
-    """Write each source into its folder; the same answer for one target and for several."""
+    """Write each source into its folder; `report` is more for the JSON object."""
     from takt.datasets.conversion import convert
 
     written: list[dict[str, Any]] = []
     for source, folder, origin in targets:
         try:
-            with _progress(len(source), folder) as report:
-                result = convert(source, folder, origin, skip_bad=command.skip_bad, report=report)
+            with _progress(len(source), folder) as advance:
+                result = convert(source, folder, origin, skip_bad=command.skip_bad, report=advance)
         except KeyboardInterrupt:
             print(
                 f"takt data: interrupted; finished episodes are kept in {folder}. "
@@ -158,7 +203,7 @@ def _write(
         faults = [asdict(fault) for fault in result.faults]
         written.append({"directory": str(folder), "episodes": result.episodes, "faults": faults})
     if command.json:
-        print(json_format.dumps({"written": written}, ensure_ascii=False))
+        print(json_format.dumps({"written": written, **(report or {})}, ensure_ascii=False))
     return 0
 
 
