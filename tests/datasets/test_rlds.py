@@ -9,7 +9,7 @@ import rlds_files as files
 from takt.datasets.crc32c import crc32c
 from takt.datasets.errors import EpisodeError, MissingDataError, NotADatasetError
 from takt.datasets.rlds import RldsDataset
-from takt.datasets.rlds_layouts import LAYOUTS
+from takt.datasets.rlds_layouts import LAYOUTS, rlds_layout
 from takt.datasets.tf_example import WireError, parse_example
 from takt.types import TaktError
 
@@ -138,6 +138,43 @@ def test_what_does_not_fit(shards: list[Path], tmp_path: Path) -> None:
         RldsDataset.open(tmp_path, split="val")
     with pytest.raises(NotADatasetError, match=r"features\.json"):
         RldsDataset.open(tmp_path / "nowhere")
+
+
+OWN = """
+rate_hz = 12.5
+instruction = []
+cameras = { eye = "observation/image" }
+state = [{ key = "observation/gripper_closed", axes = ["grip"] }]
+actions = [
+    { key = "action/world_vector", axes = ["x", "y", "z"] },
+    { key = "action/gripper_closedness_action", axes = ["grip"] },
+]
+"""
+
+
+def test_a_layout_of_ones_own(shards: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "desk-arm.toml"
+    path.write_text(OWN)
+    episode = RldsDataset.open(tmp_path, layout=str(path)).episode(0)
+    assert (episode.embodiment, episode.rate_hz) == ("desk-arm", 12.5)
+    assert (episode.state.shape, episode.actions.shape) == ((4, 1), (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("rate_hz = 12.5", "rate_hz = 0", "wrong: rate_hz or cameras"),
+        ("cameras =", "camera =", "wrong: cameras, camera"),
+        ('axes = ["grip"] },\n]', 'axes = ["x"] },\n]', "names of their own"),
+        ('key = "observation/gripper_closed"', "keys = 3", "parts with `key`"),
+        ("[", "", "readable TOML"),
+    ],
+)
+def test_a_layout_file_that_is_none(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN.replace(before, after, 1))
+    with pytest.raises(TaktError, match=f"mine.toml: .*{message}"):
+        rlds_layout(str(path))
 
 
 def test_damaged_messages() -> None:

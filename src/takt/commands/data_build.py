@@ -13,6 +13,14 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from takt.datasets.source import EpisodeSource
 
+LAYOUT = (
+    "Field map of an RLDS source: droid, droid-tool, bridge, bridge-oxe, fractal, or a TOML file "
+    "(see takt.datasets.rlds_layouts). By default that of the dataset's name."
+)
+RULE = (
+    "causal: the latest image not after the tick, joints interpolated, as on the robot. nearest: "
+    "the nearest image and joint sample, as in the paper; it may look ahead."
+)
 SKIP_BAD = "Leave out episodes that cannot be read; they are counted and listed at the end."
 
 
@@ -32,14 +40,12 @@ class Convert:
     format: Literal["auto", "rlds", "calvin", "robomind", "lerobot"] = "auto"
     """Format of the source; auto looks at what lies there."""
 
-    layout: str | None = None
-    """Field map of an RLDS source: droid, droid-tool, bridge, bridge-oxe, fractal. By default that
-    of the dataset's name."""
+    layout: Annotated[str | None, arg(metavar="NAME|FILE", help=LAYOUT)] = None
 
     split: str = "train"
     """Split of an RLDS source."""
 
-    rate: float | None = None
+    rate: Annotated[float | None, arg(metavar="HZ")] = None
     """Ticks per second of a RoboMIND source, which stores none."""
 
     skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
@@ -56,7 +62,7 @@ class Merge:
     by side. Video is encoded anew.
     """
 
-    directories: Positional[tuple[Path, ...]]
+    directories: Positional[Annotated[tuple[Path, ...], arg(metavar="DIR DIR ...")]]
     """Folders of the datasets to merge."""
 
     out: Path
@@ -75,7 +81,7 @@ class Split:
     The same seed gives the same parts. Video is encoded anew.
     """
 
-    directory: Positional[Path]
+    directory: Positional[Annotated[Path, arg(metavar="DIR")]]
     """Folder of the dataset to split."""
 
     out: tuple[Path, Path]
@@ -111,9 +117,7 @@ class Align:
     rate: float = 30.0
     """Ticks per second to write."""
 
-    rule: Literal["causal", "nearest"] = "causal"
-    """causal: the latest image not after the tick, joints interpolated, as on the robot; nearest:
-    the nearest image and joint sample, as in the paper, which may look ahead."""
+    rule: Annotated[Literal["causal", "nearest"], arg(help=RULE)] = "causal"
 
     skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
 

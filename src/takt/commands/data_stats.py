@@ -4,9 +4,9 @@ import json as json_format
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from takt.datasets.lerobot import LeRobotDataset
@@ -22,10 +22,10 @@ class Stats:
     and so is an fps that the timestamps contradict.
     """
 
-    directories: Positional[tuple[Path, ...]]
+    directories: Positional[Annotated[tuple[Path, ...], arg(metavar="DIR ...")]]
     """The datasets' folders."""
 
-    horizon: int | None = None
+    horizon: Annotated[int | None, arg(metavar="T")] = None
     """Also by step of a chunk of so many actions, as they are and relative to the state."""
 
     json: bool = False

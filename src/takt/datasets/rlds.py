@@ -42,7 +42,7 @@ class RldsDataset:
 
         Args:
             root: The folder with features.json, or the one above its only version.
-            layout: Name of the field map; None takes that of the dataset's name.
+            layout: Name or .toml file of the field map; None takes that of the dataset's name.
             split: Name of the split.
 
         Raises:
@@ -55,7 +55,7 @@ class RldsDataset:
         _require_features(info, fields)
         entries = tuple(entry for shard in info.shards for entry in _entries(shard))
         schema = recorded_schema(
-            name,
+            Path(name).stem,
             fields.rate_hz,
             {camera: _size(info, key, entries) for camera, key in fields.cameras.items()},
             _axes(fields.state),

@@ -2,10 +2,23 @@
 
 Keys count from a step. Axis names are those of `takt.embodiments.layouts` where XR-0 was released
 for the dataset. Sources: the datasets' own features.json; rates from their papers.
+
+A dataset of one's own is described in a TOML file:
+
+    rate_hz = 10
+    instruction = ["language_instruction"]
+    cameras = { base = "observation/image" }
+    state = [{ key = "observation/state", axes = ["x", "y", "z", "gripper"] }]
+    actions = [{ key = "action", axes = ["x", "y", "z", "gripper"] }]
 """
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from beartype.door import is_bearable
 
 from takt.types import TaktError
 
@@ -123,10 +136,16 @@ DATASETS = {
 
 
 def rlds_layout(name: str) -> RldsLayout:
-    """A layout by name; an unknown one lists the known."""
+    """A layout by name or from a TOML file.
+
+    Raises:
+        TaktError: an unknown name, which lists the known, or a file that describes no layout.
+    """
+    if name.endswith(".toml"):
+        return _read_layout(Path(name))
     if name not in LAYOUTS:
         raise TaktError(
-            f"expected an RLDS layout among {', '.join(LAYOUTS)}, got {name!r}; "
+            f"expected an RLDS layout among {', '.join(LAYOUTS)}, or a .toml file; got {name!r}; "
             "choose one with --layout"
         )
     return LAYOUTS[name]
@@ -140,3 +159,45 @@ def layout_name(dataset: str) -> str:
             f"layout that it has with --layout: {', '.join(LAYOUTS)}"
         )
     return DATASETS[dataset]
+
+
+_FILE = {
+    "rate_hz": float | int,
+    "cameras": dict[str, str],
+    "state": list[dict[str, Any]],
+    "actions": list[dict[str, Any]],
+    "instruction": list[str],
+}
+
+
+def _read_layout(path: Path) -> RldsLayout:
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TaktError(f"{path}: expected a readable TOML file ({error})") from error
+    wrong = [key for key, kind in _FILE.items() if not is_bearable(raw.get(key), kind)]
+    wrong += sorted(set(raw) - set(_FILE))
+    if wrong or not raw["rate_hz"] > 0 or not raw["cameras"]:
+        names = ", ".join(field.name for field in fields(RldsLayout))
+        raise TaktError(
+            f"{path}: expected the keys {names} as in takt.datasets.rlds_layouts; "
+            f"wrong: {', '.join(wrong) or 'rate_hz or cameras'}"
+        )
+    return RldsLayout(
+        rate_hz=float(raw["rate_hz"]),
+        cameras=raw["cameras"],
+        state=_parts(raw["state"], path),
+        actions=_parts(raw["actions"], path),
+        instruction=tuple(raw["instruction"]),
+    )
+
+
+def _parts(raw: list[dict[str, Any]], path: Path) -> tuple[Part, ...]:
+    for part in raw:
+        sound = is_bearable(part.get("key"), str) and is_bearable(part.get("axes"), list[str])
+        if not sound or len(part) != 2 or not part["axes"]:
+            raise TaktError(f"{path}: expected parts with `key` and names of `axes`, got {part}")
+    axes = [axis for part in raw for axis in part["axes"]]
+    if not axes or len(set(axes)) != len(axes):
+        raise TaktError(f"{path}: expected axes with names of their own, got {axes}")
+    return tuple(Part(key=part["key"], axes=tuple(part["axes"])) for part in raw)
