@@ -101,15 +101,15 @@ def frames(plan_key: str | None = None) -> Frames:
     return stack_episodes([episode(0), episode(1)], BODY, POINTS_KEY, plan_key)
 
 
-def batcher(*data: Frames, fitted: Frames | None = None) -> Batcher:
+def batcher(*data: Frames, fitted: Frames | None = None, body: EmbodimentSpec = BODY) -> Batcher:
     """Batches of `data` as the pipeline makes them, with its own or `fitted`'s statistics."""
-    body = fit(fitted or data[0], BODY, CONFIG)
+    known = fit(fitted or data[0], body, CONFIG)
     return Batcher(
         data,
-        BODY,
-        XR0Processor(MODEL, build_tokenizer(), [camera.view for camera in BODY.cameras]),
-        ActionTransform.of(BODY, body.action),
-        StateTransform(Slots(BODY.slots, MODEL.state_dim), body.state),
+        body,
+        XR0Processor(MODEL, build_tokenizer(), [camera.view for camera in body.cameras]),
+        ActionTransform.of(body, known.action),
+        StateTransform(Slots(body.slots, MODEL.state_dim), known.state),
         CONFIG.grounding.mirror,
     )
 

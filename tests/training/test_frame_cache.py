@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tiny
 
+from takt.datasets.body import BodyEpisodes
+from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
-from takt.training.frame_cache import load_frames
+from takt.training.frame_cache import load_body_frames, load_frames
+from takt.training.frames import stack_episodes
 
 
 def grow(root, seed):
@@ -33,3 +36,20 @@ def test_a_grown_dataset_is_decoded_again(tmp_path):
     before = len(load(data, cache))
     grow(data, 1)
     assert len(load(data, cache)) == 2 * before
+
+
+def test_chosen_episodes_are_decoded_one_by_one_and_fitted(tmp_path):
+    data, cache = tmp_path / "data", tmp_path / "frames"
+    for seed in range(3):
+        grow(data, seed)
+    source = BodyEpisodes.of(LeRobotDataset.open(data), tiny.BODY)
+
+    def halve(images):
+        return images[:, ::2, ::2]
+
+    frames = load_body_frames(source, (0, 2), cache, halve, "half")
+    together = stack_episodes([source.episode(0), source.episode(2)], tiny.BODY, fit=halve)
+    for name in ("images", "sizes", "state", "actions", "last", "instructions"):
+        np.testing.assert_array_equal(getattr(frames, name), getattr(together, name))
+    assert frames.images.shape[3] == tiny.PX // 2
+    assert len(load_body_frames(source, (1,), cache, halve, "half")) == 12

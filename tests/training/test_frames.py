@@ -130,3 +130,24 @@ def test_every_dataset_has_the_same_share_of_a_batch(frames):
     high, low = (replace(f, points=f.points * 0 + y) for f, y in ((few, 0.5), (frames, -0.5)))
     drawn = tiny.batcher(high, low, fitted=frames).draw(8, torch.Generator().manual_seed(0))
     assert sorted(drawn.points[:, 0, 1].tolist()) == [-0.5] * 4 + [0.5] * 4
+
+
+def test_views_of_different_size_keep_their_own(frames):
+    wide = replace(tiny.BODY.cameras[1], width=2 * tiny.PX)
+    body = replace(tiny.BODY, cameras=(wide, tiny.BODY.cameras[0]), mirror=None)
+    episode = tiny.episode(0)
+    images = {**episode.images, wide.name: episode.images[wide.name].repeat(2, axis=2)}
+    mixed = stack_episodes([replace(episode, images=images)], body, tiny.POINTS_KEY)
+    assert mixed.sizes.tolist() == [[tiny.PX, 2 * tiny.PX], [tiny.PX, tiny.PX]]
+    np.testing.assert_array_equal(mixed.images[:, 1, :, : tiny.PX], images[CAMERA.name])
+    batch = tiny.batch(tiny.batcher(mixed, body=body), mixed, EVERY[:2], np.zeros(2, bool))
+    assert batch.inputs.image_grid_thw.tolist() == [[1, 4, 8], [1, 4, 4]] * 2
+
+
+def test_every_frame_is_asked_for_its_own_task(frames, batcher):
+    first = tiny.batch(batcher, frames, EVERY[:1], np.zeros(1, bool)).inputs.input_ids
+    tasks = (*("Bow.",) * 6, *("",) * 6)
+    two = stack_episodes([replace(tiny.episode(0), instructions=tasks)], tiny.BODY, tiny.POINTS_KEY)
+    ids = tiny.batch(batcher, two, EVERY[5:7], np.zeros(2, bool)).inputs.input_ids
+    assert torch.equal(ids[1:], first)  # a frame without a task has the body's
+    assert not torch.equal(ids[:1], first)

@@ -1,21 +1,23 @@
 """`takt train`: a named recipe, from demonstrations to a checkpoint."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import tyro
+from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
 from takt.extras import require_extra
+from takt.recipes.finetune import BODY_FILE, RECIPES
+from takt.training.finetune_config import FinetuneConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """Train a policy. A run that was stopped goes on where it was."""
+class NutStation:
+    """The nut station's policy, from nothing. A run that was stopped goes on where it was."""
 
-    recipe: Annotated[Literal["nut-station"], tyro.conf.Positional]
-    """Named recipe."""
     out: Path = Path("out/nut-station")
     """Run folder; holds data, every stage's state and a checkpoint per round."""
     episodes: int | None = None
@@ -30,7 +32,54 @@ class TrainConfig:
     """Print one JSON object as the last line."""
 
 
-def _require_sane(config: TrainConfig) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finetune:
+    """Train a checkpoint on a LeRobot dataset. A run that was stopped goes on where it was."""
+
+    data: Path
+    """LeRobot dataset, v2.1 or v3.0."""
+    config: Annotated[FinetuneConfig, arg(name="")]
+    init: Path | None = None
+    """Folder of the checkpoint to start from; the shipped nano one by default."""
+    body: Path | None = None
+    """The body's file (examples/desk_arm.toml); by default OUT/body.toml, which is drafted from the
+    data if it is not there."""
+    out: Path = Path("out/finetune")
+    """Run folder: body.toml, run.json, frames, training state, policy, validation.json."""
+    ranks: int = 1
+    """Processes, one core each."""
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+def _named(recipe: str) -> Any:  # noqa: ANN401
+    default = Finetune(data=tyro.MISSING, config=RECIPES[recipe], out=Path("out") / recipe)
+    return subcommand(recipe, default=default)
+
+
+Command = (
+    Annotated[NutStation, subcommand("nut-station")]
+    | Annotated[Finetune, _named("finetune")]
+    | Annotated[Finetune, _named("libero")]
+    | Annotated[Finetune, _named("calvin")]
+    | Annotated[Finetune, _named("fractal")]
+    | Annotated[Finetune, _named("bridge")]
+)
+
+
+def main(argv: list[str]) -> int:
+    """Run what the recipe has left to do."""
+    command = tyro.cli(Command, args=argv, prog="takt train", config=(FlagCreatePairsOff,))
+    match command:
+        case NutStation():
+            require_extra("train,sim,data", "takt train")
+            return _nut_station(command)
+        case Finetune():
+            require_extra("train,data", "takt train")
+            return _finetune(command)
+
+
+def _require_sane(config: NutStation) -> None:
     from takt.types import TaktError
 
     asked = {
@@ -45,10 +94,8 @@ def _require_sane(config: TrainConfig) -> None:
         raise TaktError(f"expected a positive share of the steps, got --scale {config.scale}")
 
 
-def main(argv: list[str]) -> int:
+def _nut_station(config: NutStation) -> int:
     """Record what is missing, then run every stage."""
-    config = tyro.cli(TrainConfig, args=argv, prog="takt train")
-    require_extra("train,sim,data", "takt train")
     _require_sane(config)
     from takt.recipes import nut_station as recipe
 
@@ -64,3 +111,41 @@ def main(argv: list[str]) -> int:
     if config.json:
         print(json.dumps({"checkpoint": str(policy)}))
     return 0
+
+
+def _finetune(config: Finetune) -> int:
+    from takt.recipes.finetune import run
+
+    policy = run(
+        config.config,
+        data=config.data,
+        init=config.init,
+        body=config.body,
+        out=config.out,
+        ranks=config.ranks,
+        log=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    body = config.body or config.out / BODY_FILE
+    result: dict[str, object] = {"body": str(body), "checkpoint": None, "validation": None}
+    if policy is None:
+        print(f"body: {body}; correct it and run again with more steps")
+    else:
+        validation = json.loads((config.out / "validation.json").read_text())
+        result |= {"checkpoint": str(policy), "validation": validation}
+        print(_error_line(validation))
+        print(f"checkpoint: {policy}")
+    if config.json:
+        print(json.dumps(result))
+    return 0
+
+
+def _error_line(validation: dict[str, Any]) -> str:
+    if not validation["episodes"]:
+        return "validation: no episode was held out"
+    ours, mean = (
+        validation[key][0] for key in ("error_by_step_std", "mean_action_error_by_step_std")
+    )
+    return (
+        f"validation: open-loop error of the first action {ours:.2f} standard deviations, "
+        f"{mean:.2f} for the mean action ({validation['frames']} held-out frames)"
+    )

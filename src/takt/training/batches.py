@@ -99,8 +99,11 @@ class Batcher:
         """The given frames; `mirrored` (B,) boolean."""
         if self._spec.mirror is not None and mirrored.any():
             samples = self._mirror(samples, mirrored)
-        prompts = [self._spec.instruction] * len(samples.state)
-        views = [np.ascontiguousarray(view) for view in samples.images.swapaxes(0, 1)]
+        prompts = [text or self._spec.instruction for text in samples.instructions.tolist()]
+        views = [
+            np.ascontiguousarray(samples.images[:, view, :height, :width])
+            for view, (height, width) in enumerate(self._sources[0].sizes.tolist())
+        ]
         chunk = self._actions.forward(samples.actions, samples.state)
         return Batch(
             inputs=self._processor(views, prompts),
@@ -121,6 +124,4 @@ class Batcher:
         state[mirrored] = state[mirrored][:, axes] * signs
         actions[mirrored] = actions[mirrored][:, :, axes] * signs
         points[mirrored] = points[mirrored][:, self._point_mirror] * [-1, 1]
-        return Samples(
-            images=images, state=state, actions=actions, valid=samples.valid, points=points
-        )
+        return replace(samples, images=images, state=state, actions=actions, points=points)

@@ -37,6 +37,10 @@ class FinetuneConfig:
     """Smallest and largest area of an image; by default the checkpoint's."""
     layout: str | None = None
     """Released layout that the data is known to have; guessed from its names by default."""
+    engine: Literal["replicated", "sharded"] = "replicated"
+    """sharded: weights, gradients and optimiser are shared out over the ranks (FSDP2)."""
+    recompute: bool = False
+    """Keep no layer's activations but its input: less memory, a third more time."""
     draws: int = 4
     """Noise draws that share one pass of the VLM."""
     validation: float = 0.1

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from takt.policies.xr0.checkpoint import (
@@ -20,6 +19,7 @@ from takt.policies.xr0.model import XR0
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batcher
+from takt.training.body_statistics import fit_body
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.engine import REPLICATED, Engine
 from takt.training.flow_objective import FlowObjective
@@ -29,9 +29,9 @@ from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import barrier, rank
 from takt.training.stage import Stage
-from takt.transforms.actions import ActionTransform, fit_action_statistics
+from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
-from takt.transforms.states import StateTransform, fit_state_statistics
+from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
 
 Report = Callable[[str, StepReport], None]
@@ -152,7 +152,7 @@ def run_stages(
         spec,
         XR0Processor(config.model, checkpoint.tokenizer, views),
         ActionTransform.of(spec, body.action),
-        StateTransform(Slots(spec.slots, config.model.state_dim), body.state),
+        StateTransform(Slots(spec.state_slots, config.model.state_dim), body.state),
         config.grounding.mirror,
     )
     for name in names:
@@ -165,13 +165,7 @@ def run_stages(
 
 def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
     """Statistics of every chunk and state of the data."""
-    chunks, valid = frames.chunk(np.arange(len(frames)), config.horizon)
-    width, eps = config.model.action_dim, config.model.contract.decode_eps
-    return BodyStatistics(
-        action=fit_action_statistics(chunks, frames.state, spec, width, eps, valid),
-        state=fit_state_statistics(frames.state, Slots(spec.slots, config.model.state_dim), eps),
-        execute_horizon=config.execute,
-    )
+    return fit_body(frames, spec, config.model, horizon=config.horizon, execute=config.execute)
 
 
 def build_stage(

@@ -1,0 +1,127 @@
+"""Fine-tuning on a user's own LeRobot dataset, and on those of the released checkpoints."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from takt.benchmarks.checkpoint import packaged_checkpoint
+from takt.embodiments import load_embodiment
+from takt.embodiments.draft import draft_body
+from takt.recipes.run_folder import claim
+from takt.training.finetune_config import FinetuneConfig
+from takt.types import EmbodimentSpec, TaktError
+
+if TYPE_CHECKING:
+    from takt.datasets.lerobot import LeRobotDataset
+
+BODY_FILE = "body.toml"
+
+
+def _released(layout: str, horizon: int) -> FinetuneConfig:
+    """The released checkpoint of that name: T actions planned and executed, no prefix."""
+    return FinetuneConfig(
+        layout=layout,
+        horizon=horizon,
+        execute=horizon,
+        contract="hf_release",
+        image_pixels=(1024, 90_000),
+    )
+
+
+RECIPES: Mapping[str, FinetuneConfig] = {
+    "finetune": FinetuneConfig(),
+    "libero": _released("libero", 10),
+    "calvin": _released("calvin", 10),
+    "fractal": _released("fractal", 4),
+    "bridge": _released("bridge", 4),
+}
+
+
+def run(
+    config: FinetuneConfig,
+    *,
+    data: Path,
+    init: Path | None,
+    body: Path | None,
+    out: Path,
+    ranks: int,
+    log: Callable[[str], None],
+) -> Path | None:
+    """Fine-tune and return the checkpoint's folder, or None after only the body's file (steps 0).
+
+    Without `body` its file is `out/body.toml`, drafted from the data if it is not there; without
+    `init` the shipped checkpoint is trained. A run that was stopped goes on where it was.
+
+    Raises:
+        TaktError: The data, the body's file or the checkpoint do not fit, or `out` holds a run with
+            other settings.
+    """
+    from takt.datasets.body import BodyEpisodes
+    from takt.datasets.lerobot import LeRobotDataset
+    from takt.training.parallel import launch
+
+    if ranks < 1:
+        raise TaktError(f"expected at least 1, got --ranks {ranks}; choose more")
+    dataset = LeRobotDataset.open(data)
+    file = out / BODY_FILE if body is None else body
+    if body is None and not file.exists():
+        _draft(dataset, config.layout, file)
+        log(f"body: drafted from the data; look at every guess in {file}")
+    spec = load_embodiment(file)
+    BodyEpisodes.of(dataset, spec)
+    for line in _summary(spec):
+        log(line)
+    if config.steps == 0:
+        return None
+    start = packaged_checkpoint("nano_station") if init is None else init
+    paths = {"data": str(data.resolve()), "init": str(start.resolve())}
+    claim(out, {**paths, "body": _facts(spec), "finetune": asdict(config)})
+    launch(_train, ranks, config, file, data, start, out)
+    return out / "policy"
+
+
+def _draft(dataset: "LeRobotDataset", layout: str | None, file: Path) -> None:
+    from takt.datasets.body import describe
+
+    text = draft_body(describe(dataset), layout)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def _summary(spec: EmbodimentSpec) -> list[str]:
+    axes = zip(spec.action_space.names, spec.slots, spec.relative, strict=True)
+    listed = ", ".join(f"{name} {slot}{'r' * offset}" for name, slot, offset in axes)
+    lines = [f"body: {spec.name}, {spec.rate_hz:g} Hz; axes and their columns (r: relative to the "
+             f"state): {listed}"]  # fmt: skip
+    if spec.state_space is not None:
+        listed = ", ".join(
+            f"{name} {slot}" for name, slot in zip(spec.state_names, spec.state_slots, strict=True)
+        )
+        lines.append(f"body: state: {listed}")
+    views = [f"{c.name} ({c.height} x {c.width}) as {c.view!r}" for c in spec.cameras]
+    return [*lines, f"body: cameras: {', '.join(views)}"]
+
+
+def _facts(spec: EmbodimentSpec) -> dict[str, object]:
+    """What a run must not change, by name, so that a difference reads well."""
+    space = spec.action_space
+    axes = zip(space.names, spec.slots, spec.relative, space.low, space.high, strict=True)
+    return {
+        "name": spec.name,
+        "rate_hz": spec.rate_hz,
+        "instruction": spec.instruction,
+        "axes": {name: [slot, rel, float(low), float(high)] for name, slot, rel, low, high in axes},
+        "state": dict(zip(spec.state_names, spec.state_slots, strict=True)),
+        "cameras": {c.name: [c.view, c.height, c.width] for c in spec.cameras},
+    }
+
+
+def _train(config: FinetuneConfig, body: Path, data: Path, init: Path, out: Path) -> None:
+    """One rank."""
+    from takt.training.finetuning import STAGE, finetune
+    from takt.training.progress import Progress
+
+    with Progress(sys.stderr) as progress:
+        finetune(config, body, data, init, out, lambda step: progress.report(STAGE, step))

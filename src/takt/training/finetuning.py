@@ -1,0 +1,254 @@
+"""Post-training of a checkpoint on a user's own body and data (paper section 2.3)."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from takt.datasets.atomic import write_atomically
+from takt.datasets.body import BodyEpisodes
+from takt.datasets.lerobot import LeRobotDataset
+from takt.embodiments import load_embodiment
+from takt.policies.xr0.checkpoint import (
+    BodyStatistics,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from takt.policies.xr0.config import CONTRACTS
+from takt.policies.xr0.images import fit_images
+from takt.policies.xr0.lora import add_adapters, merge_adapters
+from takt.policies.xr0.processor import XR0Processor
+from takt.policies.xr0.released_config import MissingContractError
+from takt.policies.xr0.weights import read_weights
+from takt.training.batches import Batcher
+from takt.training.body_statistics import fit_body, require_alive
+from takt.training.engine import Replicated, Sharded
+from takt.training.finetune_config import FinetuneConfig
+from takt.training.flow_objective import FlowObjective
+from takt.training.flow_training import FlowTraining
+from takt.training.frame_cache import load_body_frames
+from takt.training.frames import Frames
+from takt.training.loop import LoopConfig, StepReport, train_stage
+from takt.training.parallel import rank
+from takt.training.validation import open_loop_error
+from takt.transforms.actions import ActionTransform
+from takt.transforms.slots import Slots
+from takt.transforms.states import StateTransform
+from takt.types import EmbodimentSpec, TaktError
+
+STAGE = "finetune"
+_SMALL = 100_000_000  # parameters; below, the rate that suits the nano model (nano-training, 2)
+_ADAPTER_RATE = 5.0  # adapters start at 0 and bear a higher rate than the weights they change
+_LARGEST_RAW_STATE = 100.0  # radians and metres stay below; degrees do not
+
+
+class FineTuning(FlowTraining):
+    """Flow matching over whatever of the policy is not frozen."""
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Adapters alone, where there are any."""
+        return [parameter for parameter in super().trainable() if parameter.requires_grad]
+
+
+def finetune(
+    config: FinetuneConfig,
+    body: Path,
+    data: Path,
+    init: Path,
+    out: Path,
+    report: Callable[[StepReport], None],
+) -> None:
+    """Train `init` on `data` on this rank; the first writes `out/policy`, `out/validation.json`.
+
+    Raises:
+        TaktError: The body's file does not fit the data, the data is too little or does not move
+            an axis, or there is no checkpoint.
+    """
+    spec = load_embodiment(body)
+    source = BodyEpisodes.of(LeRobotDataset.open(data), spec)
+    episodes, held_out = split_episodes(len(source), config)
+    require_frames(source, episodes, config.batch)
+    checkpoint = open_start(init, config)
+    frames, unseen = (
+        _frames(source, part, out / "frames", checkpoint) for part in (episodes, held_out)
+    )
+    assert frames is not None
+    checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
+    batcher, actions = _batcher(checkpoint, frames, spec)
+    _train(checkpoint, batcher, config, out, report)
+    if rank() != 0:
+        return
+    save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
+    result: dict[str, object] = {"episodes": list(held_out)}
+    if unseen is not None:
+        error = open_loop_error(checkpoint.model, batcher, unseen, actions, seed=config.seed)
+        result |= error.to_json(spec)
+    text = json.dumps(result, indent=1) + "\n"
+    write_atomically(out / "validation.json", text.encode())
+
+
+def split_episodes(count: int, config: FinetuneConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Episodes to train on and episodes held out, both in order."""
+    held_out = max(1, round(config.validation * count)) if config.validation else 0
+    held_out = min(held_out, count - 1)
+    order = np.random.default_rng(config.seed).permutation(count).tolist()
+    return tuple(sorted(order[held_out:])), tuple(sorted(order[:held_out]))
+
+
+def require_frames(source: BodyEpisodes, episodes: Sequence[int], batch: int) -> None:
+    """Raise unless the episodes have a batch of frames."""
+    frames = sum(source.length(index) for index in episodes)
+    if frames < batch:
+        raise TaktError(
+            f"{source.dataset.metadata.root}: expected at least one batch of {batch} frames to "
+            f"train on, got {frames} in {len(episodes)} episodes (others are held out); record "
+            "more, or choose a smaller --batch or --validation 0"
+        )
+
+
+def open_start(init: Path, config: FinetuneConfig) -> Checkpoint:
+    """The checkpoint to start from, under the config's contract and image sizes."""
+    if not init.is_dir():
+        raise TaktError(
+            f"expected the folder of a checkpoint (config.json, weights, tokenizer.json), got "
+            f"{init}; leave --init out to start from the shipped one"
+        )
+    contract = CONTRACTS[config.contract] if config.contract else None
+    # Frozen weights need no more bits than they are stored with: adapters learn in float32.
+    half = config.lora is not None and stored_dtype(init) == torch.bfloat16
+    dtype = torch.bfloat16 if half else torch.float32
+    try:
+        checkpoint = load_checkpoint(init, dtype=dtype)
+    except MissingContractError as error:
+        if contract is None:
+            raise TaktError(
+                f"{init}/config.json does not say how the action tokens are treated: pass "
+                "--contract hf_release for a released checkpoint, --contract xr0_posttrain for "
+                "one of the released trainer"
+            ) from error
+        checkpoint = load_checkpoint(init, contract, dtype=dtype)
+    model = checkpoint.model
+    model.config = replace(
+        model.config,
+        contract=contract or model.config.contract,
+        image_pixels=config.image_pixels or model.config.image_pixels,
+    )
+    return checkpoint
+
+
+def stored_dtype(init: Path) -> torch.dtype:
+    """Of a checkpoint's weights."""
+    return next(iter(read_weights(init).values())).dtype
+
+
+def choose_horizon(
+    config: FinetuneConfig, spec: EmbodimentSpec, known: BodyStatistics | None, max_prefix: int
+) -> tuple[int, int]:
+    """T and T_e: as asked, else as the checkpoint knows the body, else 1 s and half of it."""
+    own = known.action.horizon if known else max(round(spec.rate_hz), max_prefix + 2)
+    horizon = config.horizon or own
+    same = known is not None and known.action.horizon == horizon
+    execute = config.execute or (known.execute_horizon if known and same else horizon // 2 or 1)
+    if not 0 < execute <= horizon or max_prefix >= horizon:
+        raise TaktError(
+            f"expected 0 < T_e <= T and a prefix shorter than T, got T_e={execute}, T={horizon} "
+            f"and prefixes of up to {max_prefix}; change --horizon or --execute, or choose "
+            "--contract hf_release, which has no prefix"
+        )
+    return horizon, execute
+
+
+def _frames(
+    source: BodyEpisodes, episodes: Sequence[int], cache: Path, checkpoint: Checkpoint
+) -> Frames | None:
+    config = checkpoint.model.config
+    if not episodes:
+        return None
+    size = (config.image_pixels, config.image_rule, config.vision.token_pixels)
+    return load_body_frames(
+        source, episodes, cache, lambda view: fit_images(view, config).numpy(), size
+    )
+
+
+def _statistics(
+    checkpoint: Checkpoint, frames: Frames, spec: EmbodimentSpec, config: FinetuneConfig
+) -> BodyStatistics:
+    """Fitted; a body that the checkpoint knows keeps its own, which its weights were made for."""
+    model, known = checkpoint.model.config, checkpoint.bodies.get(spec.name)
+    horizon, execute = choose_horizon(config, spec, known, model.contract.max_prefix)
+    others = checkpoint.bodies.values()
+    raw = bool(others) and all(body.state is None for body in others)
+    largest = float(np.abs(frames.state).max())
+    if raw and largest > _LARGEST_RAW_STATE:
+        raise TaktError(
+            f"expected a state in radians and metres, which this checkpoint takes as it is, got "
+            f"{largest:.0f}; convert the state of the data"
+        )
+    if known is not None and known.action.horizon == horizon:
+        statistics = replace(known, execute_horizon=execute)
+    else:
+        statistics = fit_body(frames, spec, model, horizon=horizon, execute=execute, raw_state=raw)
+    require_alive(statistics, spec)
+    return statistics
+
+
+def _batcher(
+    checkpoint: Checkpoint, frames: Frames, spec: EmbodimentSpec
+) -> tuple[Batcher, ActionTransform]:
+    config, body = checkpoint.model.config, checkpoint.body(spec.name)
+    actions = ActionTransform.of(spec, body.action)
+    views = [camera.view for camera in spec.cameras]
+    batcher = Batcher(
+        [frames],
+        spec,
+        XR0Processor(config, checkpoint.tokenizer, views),
+        actions,
+        StateTransform(Slots(spec.state_slots, config.state_dim), body.state),
+    )
+    return batcher, actions
+
+
+def _train(
+    checkpoint: Checkpoint,
+    batcher: Batcher,
+    config: FinetuneConfig,
+    out: Path,
+    report: Callable[[StepReport], None],
+) -> None:
+    """Leave the trained weights in the checkpoint's model, adapters merged."""
+    model = checkpoint.model.train()
+    frozen = "vlm" if config.freeze == "vlm" else "nothing"
+    small = sum(x.numel() for x in model.parameters()) < _SMALL
+    rate = 4e-4 if small else 1e-4
+    if config.lora is not None:
+        torch.manual_seed(config.seed)
+        add_adapters(model, config.lora, skip="vlm." if config.freeze == "vlm" else None)
+        rate *= _ADAPTER_RATE
+    loop = LoopConfig(
+        steps=config.steps,
+        batch_size=config.batch,
+        lr=config.lr or rate,
+        warmup=min(100, max(1, config.steps // 10)),
+        bf16=True,
+        seed=config.seed,
+        save_every_s=60.0 if small else 600.0,
+    )
+    engine = Replicated(recompute=config.recompute)
+    if config.engine == "sharded":
+        engine = Sharded(recompute=config.recompute)
+    stage = FineTuning(
+        model,
+        batcher.action_mask,
+        draws=config.draws,
+        frozen=frozen,
+        objective=FlowObjective(),
+    )
+    train_stage(stage, batcher, loop, out / STAGE, report, engine)
+    if config.lora is not None:
+        merge_adapters(model)
+    model.eval()

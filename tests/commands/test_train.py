@@ -1,0 +1,61 @@
+"""`takt train finetune` as a user sees it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from takt.cli import main
+from takt.policies.xr0.checkpoint import Checkpoint, save_checkpoint
+from takt.policies.xr0.model import XR0
+from takt.policies.xr0.tokenizer import build_tokenizer
+
+DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_video_0.3.2"
+
+
+@pytest.fixture(scope="module")
+def init(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("init")
+    start = Checkpoint(model=XR0(tiny.MODEL), tokenizer=build_tokenizer(), bodies={})
+    save_checkpoint(folder, start, torch.float16)
+    return folder
+
+
+def argv(out, *more):
+    return ["train", "finetune", "--data", str(DATA), "--out", str(out), *map(str, more)]
+
+
+def test_a_dataset_is_trained_on_and_measured(init, tmp_path, capsys):
+    options = ("--init", init, "--steps", 2, "--batch", 2, "--image-pixels", 256, 1024, "--json")
+    assert main(argv(tmp_path, *options)) == 0
+    shown = capsys.readouterr()
+    result = json.loads(shown.out.splitlines()[-1])
+    assert (Path(result["checkpoint"]) / "model.safetensors").is_file()
+    assert len(result["validation"]["episodes"]) == 1
+    assert result["body"] == str(tmp_path / "body.toml")
+    assert "finetune 2/2 loss" in shown.err
+    assert "standard deviations" in shown.out
+
+
+def test_the_bodys_file_comes_first(tmp_path, capsys):
+    assert main(argv(tmp_path, "--steps", 0, "--json")) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "correct it and run again" in shown[0]
+    assert json.loads(shown[-1])["checkpoint"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--steps", "-1"), "--steps of at least 0"),
+        (("--init", "nowhere"), "nowhere"),
+        (("--body", "nobody.toml"), "nobody.toml"),
+        (("--lora", "0"), "rank of at least 1"),
+        (("--batch", "1000"), "batch of 1000 frames"),
+    ],
+)
+def test_bad_input_is_named(options, named, tmp_path, capsys):
+    assert main(argv(tmp_path, *options)) == 2
+    assert named in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""A run's folder: the body's file first, then training; and the named recipes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from takt.embodiments.layouts import LAYOUTS
+from takt.recipes import finetune
+from takt.types import TaktError
+
+DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_image_0.3.2"
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What would have been trained."""
+    runs = []
+    monkeypatch.setattr(
+        "takt.training.parallel.launch", lambda work, ranks, *rest: runs.append(rest)
+    )
+    return runs
+
+
+def run(out, config=finetune.RECIPES["finetune"], body=None, log=lambda line: None, ranks=1):
+    return finetune.run(config, data=DATA, init=None, body=body, out=out, ranks=ranks, log=log)
+
+
+def test_no_steps_give_a_file_to_correct_and_nothing_else(started, tmp_path):
+    lines = []
+    config = finetune.FinetuneConfig(steps=0)
+    assert run(tmp_path, config, log=lines.append) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["body.toml"]
+    assert "guess" in lines[0]
+    assert "gripper 6" in lines[1]
+    assert "front (96 x 128) as 'Ego View'" in lines[-1]
+    assert started == []
+
+
+def test_a_corrected_file_is_what_is_trained(started, tmp_path):
+    run(tmp_path, finetune.FinetuneConfig(steps=0))
+    file = tmp_path / "body.toml"
+    file.write_text(file.read_text().replace("toy_arm", "my_arm"))
+    assert run(tmp_path) == tmp_path / "policy"
+    assert started[0][1] == file
+    assert json.loads((tmp_path / "run.json").read_text())["body"]["name"] == "my_arm"
+    assert "my_arm" in file.read_text()
+
+
+def test_a_run_is_not_mixed_with_another(started, tmp_path):
+    run(tmp_path)
+    run(tmp_path)
+    with pytest.raises(TaktError, match="finetune.lora: None, now 8"):
+        run(tmp_path, finetune.FinetuneConfig(lora=8))
+    file = tmp_path / "body.toml"
+    file.write_text(file.read_text().replace('slot = "left_gripper"', "slot = 13"))
+    with pytest.raises(TaktError, match=r"body.axes.gripper: \[6,.*now \[13,"):
+        run(tmp_path)
+    assert len(started) == 2
+
+
+def test_another_bodys_file_is_refused_before_anything_is_made(started, tmp_path):
+    desk = Path(__file__).parents[2] / "examples" / "desk_arm.toml"
+    with pytest.raises(TaktError, match="20 Hz"):
+        run(tmp_path / "run", body=desk)
+    with pytest.raises(TaktError, match="--ranks 0"):
+        run(tmp_path / "run", ranks=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_named_recipes_are_the_released_checkpoints():
+    released = {name: config for name, config in finetune.RECIPES.items() if name != "finetune"}
+    assert {name: c.horizon for name, c in released.items()} == {
+        "libero": 10,
+        "calvin": 10,
+        "fractal": 4,
+        "bridge": 4,
+    }
+    for name, config in released.items():
+        assert config.layout == name
+        assert name in LAYOUTS
+        assert config.execute == config.horizon
+        assert config.contract == "hf_release"
+
+
+def test_data_of_another_kind_is_not_libero(started, tmp_path):
+    with pytest.raises(TaktError, match="state axes of layout 'libero'"):
+        run(tmp_path, finetune.RECIPES["libero"])
+    assert list(tmp_path.iterdir()) == []

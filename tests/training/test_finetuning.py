@@ -1,0 +1,181 @@
+"""From a stranger's dataset to a checkpoint that plans for its body."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from takt.datasets.body import BodyEpisodes, describe
+from takt.datasets.lerobot import LeRobotDataset
+from takt.embodiments import load_embodiment
+from takt.embodiments.draft import draft_body
+from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from takt.policies.xr0.model import XR0
+from takt.policies.xr0.policy import XR0Policy
+from takt.policies.xr0.tokenizer import build_tokenizer
+from takt.training.body_statistics import DeadStatisticsError, fit_body, require_alive
+from takt.training.finetune_config import FinetuneConfig
+from takt.training.finetuning import choose_horizon, finetune, open_start, split_episodes
+from takt.training.frames import stack_episodes
+from takt.types import Observation, TaktError
+
+FIXTURES = Path(__file__).parents[1] / "data" / "lerobot"
+CONFIG = FinetuneConfig(steps=2, batch=2, draws=2, image_pixels=(256, 2048))
+
+
+def blank(folder, dtype=torch.float16):
+    """A checkpoint of the tiny model that knows no body."""
+    torch.manual_seed(0)
+    start = Checkpoint(model=XR0(tiny.MODEL), tokenizer=build_tokenizer(), bodies={})
+    save_checkpoint(folder, start, dtype)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def init(tmp_path_factory):
+    return blank(tmp_path_factory.mktemp("init"))
+
+
+def draft(data, out):
+    path = out / "body.toml"
+    path.write_text(draft_body(describe(LeRobotDataset.open(data))), encoding="utf-8")
+    return path
+
+
+def train(data, init, out, config=CONFIG):
+    reports = []
+    finetune(config, draft(data, out), data, init, out, reports.append)
+    return reports
+
+
+def plan(data, out):
+    spec = load_embodiment(out / "body.toml")
+    episode = BodyEpisodes.of(LeRobotDataset.open(data), spec).episode(1)
+    images = {name: rows[0] for name, rows in episode.images.items()}
+    observation = Observation(
+        stamp=0.0,
+        images=images,
+        image_stamps=dict.fromkeys(images, 0.0),
+        state=episode.state[0],
+        instruction=episode.instruction,
+    )
+    policy = XR0Policy.load(out / "policy", spec)
+    policy.reset(0)
+    return spec, policy, policy.infer(observation, None)
+
+
+@pytest.mark.parametrize("name", ["v21_image_0.3.2", "v30_video_0.6.1"])
+def test_a_dataset_becomes_a_policy_of_its_body(name, init, tmp_path):
+    reports = train(FIXTURES / name, init, tmp_path)
+    assert [report.step for report in reports] == [1, 2]
+    spec, policy, chunk = plan(FIXTURES / name, tmp_path)
+    assert chunk.actions.shape == (10, 7)  # 1 s at 10 Hz
+    assert (policy.execute_horizon, chunk.dt) == (5, 0.1)
+    assert (chunk.actions >= spec.action_space.low).all()
+    assert (chunk.actions <= spec.action_space.high).all()
+    validation = json.loads((tmp_path / "validation.json").read_text())
+    assert validation["axes"] == list(spec.action_space.names)
+    assert len(validation["error_by_step_std"]) == 10
+    assert validation["frames"] == {0: 12, 1: 15, 2: 9, 3: 20}[validation["episodes"][0]]
+
+
+def test_what_was_stored_as_half_stays_so_and_old_bodies_stay(init, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    train(FIXTURES / "v21_image_0.3.2", init, first)
+    train(FIXTURES / "v21_image_0.3.2", first / "policy", second)
+    checkpoint = load_checkpoint(second / "policy", dtype=None)
+    assert checkpoint.model.dtype == torch.float16
+    facts = "preprocessor_config.json"
+    assert (second / "policy" / facts).read_text() == (first / "policy" / facts).read_text()
+
+
+def changed(init, out):
+    before, after = (load_checkpoint(x).model.state_dict() for x in (init, out / "policy"))
+    return {name for name, x in after.items() if not torch.equal(x, before[name])}
+
+
+@pytest.mark.parametrize("lora", [None, 2])
+def test_a_frozen_vlm_stays_as_it_was(init, tmp_path, lora):
+    config = replace(CONFIG, freeze="vlm", lora=lora, validation=0.0)
+    train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
+    names = changed(init, tmp_path)
+    assert any(name.startswith("dit.") for name in names)
+    assert not any(name.startswith("vlm.") for name in names)
+    assert json.loads((tmp_path / "validation.json").read_text()) == {"episodes": []}
+
+
+def test_adapters_change_linear_layers_only_and_resume(init, tmp_path):
+    config = replace(CONFIG, lora=2, steps=3, lr=0.1)
+    train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
+    names = changed(init, tmp_path)
+    assert any("language_model.layers" in name for name in names)
+    assert not any("norm" in name or "embed_tokens" in name or "bias" in name for name in names)
+    whole = load_checkpoint(tmp_path / "policy").model.state_dict()
+    again = train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
+    assert again == []
+    resumed = load_checkpoint(tmp_path / "policy").model.state_dict()
+    assert all(torch.equal(resumed[name], x) for name, x in whole.items())
+
+
+def test_adapters_learn_beside_weights_of_16_bits(tmp_path):
+    init = blank(tmp_path / "init", torch.bfloat16)
+    config = replace(CONFIG, lora=2, lr=0.1, recompute=True)
+    train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
+    assert load_checkpoint(tmp_path / "policy", dtype=None).model.dtype == torch.bfloat16
+    assert any("language_model.layers" in name for name in changed(init, tmp_path))
+
+
+def test_the_split_is_disjoint_and_keeps_one_to_train_on():
+    config = FinetuneConfig(validation=0.2)
+    train_on, held_out = split_episodes(50, config)
+    assert (len(train_on), len(held_out)) == (40, 10)
+    assert sorted(train_on + held_out) == list(range(50))
+    assert split_episodes(1, config) == ((0,), ())
+    assert len(split_episodes(4, config)[1]) == 1
+
+
+def test_the_chunk_is_a_second_unless_the_checkpoint_or_the_user_says_else(frames):
+    known = fit_body(frames, tiny.BODY, tiny.MODEL, horizon=4, execute=3)
+    assert choose_horizon(CONFIG, tiny.BODY, None, 6) == (10, 5)
+    assert choose_horizon(CONFIG, replace(tiny.BODY, rate_hz=3.0), None, 6) == (8, 4)
+    assert choose_horizon(CONFIG, tiny.BODY, known, 2) == (4, 3)
+    assert choose_horizon(replace(CONFIG, horizon=6), tiny.BODY, known, 2) == (6, 3)
+    with pytest.raises(TaktError, match="T=4.*up to 6.*hf_release"):
+        choose_horizon(CONFIG, tiny.BODY, known, 6)
+
+
+def test_an_axis_that_never_moves_is_named():
+    episode = tiny.episode(0)
+    episode.actions[:, 1] = 0.5
+    frames = stack_episodes([episode], tiny.BODY, tiny.POINTS_KEY)
+    statistics = fit_body(frames, tiny.BODY, tiny.MODEL, horizon=4, execute=2)
+    with pytest.raises(DeadStatisticsError, match="dead statistics.* left_jaw; take it out"):
+        require_alive(statistics, tiny.BODY)
+
+
+def test_too_little_data_is_refused(init, tmp_path):
+    with pytest.raises(TaktError, match=r"one batch of 64 frames.*got \d\d in 3 episodes"):
+        train(FIXTURES / "v21_image_0.3.2", init, tmp_path, replace(CONFIG, batch=64))
+    assert not (tmp_path / "frames").exists()
+
+
+def test_a_start_that_is_none_is_refused(init, tmp_path):
+    with pytest.raises(TaktError, match=r"folder of a checkpoint.*nowhere"):
+        open_start(tmp_path / "nowhere", CONFIG)
+    released = tmp_path / "released"
+    released.mkdir()
+    for file in init.iterdir():
+        (released / file.name).write_bytes(file.read_bytes())
+    config = json.loads((released / "config.json").read_text())
+    del config["takt"]["contract"]
+    (released / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TaktError, match="--contract hf_release"):
+        open_start(released, CONFIG)
+    opened = open_start(released, replace(CONFIG, contract="hf_release"))
+    assert opened.model.config.contract.max_prefix == 0
+    assert opened.model.config.image_pixels == (256, 2048)
