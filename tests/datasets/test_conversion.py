@@ -52,7 +52,7 @@ def test_bad_episodes_are_counted_and_named(
         (3, None),
     ]
     assert all("tfrecord-00000-of-00001" in fault["path"] for fault in written["faults"])
-    assert "episode 1, frame 3: camera 'ego': not readable as an image" in shown
+    assert "episode 1, frame 3: camera 'ego': expected a JPEG or PNG, got 4 bytes" in shown
     dataset, source = LeRobotDataset.open(root), RldsDataset.open(fractal)
     assert inspect(dataset, decode=True).problems == ()
     for got, index in zip(dataset, (0, 2), strict=True):

@@ -76,7 +76,12 @@ def test_two_arms(root: Path) -> None:
         ("puppet/joint_position", np.zeros((4, 8)), None, "puppet: expected 5 ticks, got 4"),
         ("master/joint_position", np.full((5, 8), np.nan), 0, "not finite"),
         ("master/joint_position", np.zeros(5), None, "expected master/joint_position"),
-        ("observations/rgb_images/camera_top", np.array([b"x"] * 5, object), 0, "as an image"),
+        (
+            "observations/rgb_images/camera_top",
+            np.array([b"x"] * 5, object),
+            0,
+            "expected a JPEG or PNG",
+        ),
     ],
 )
 def test_a_fault_names_file_and_frame(

@@ -15,6 +15,8 @@ def decode_image(encoded: bytes) -> np.ndarray:
     try:
         with PIL.Image.open(io.BytesIO(encoded)) as image:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except PIL.UnidentifiedImageError as error:
+        raise ValueError(f"expected a JPEG or PNG, got {len(encoded)} bytes of neither") from error
     except (OSError, SyntaxError) as error:
         raise ValueError(f"not readable as an image ({error})") from error
 
