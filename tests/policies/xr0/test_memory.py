@@ -85,7 +85,7 @@ def test_a_refused_allocation_says_the_same(free, monkeypatch, refusal):
     monkeypatch.setattr(memory, "_virtual_bytes", lambda: 188 * GB)
     need = Need(parameters=4_716_274_176, bytes=18 * GB, stored="float32")
     with (
-        pytest.raises(NotEnoughMemoryError, match="18 GB.*got 12 GB.*bfloat16.*preset nano"),
+        pytest.raises(NotEnoughMemoryError, match=r"18 GB.*got 12 GB on cpu \(.+\).*bfloat16"),
         named_refusal(need, CPU),
     ):
         raise refusal

@@ -10,6 +10,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
 from takt.policies.xr0.checkpoint_files import CheckpointError
 from takt.policies.xr0.images import (
@@ -191,7 +192,7 @@ def test_other_images_are_refused_with_advice(processor, shape, dtype, advice):
         fit_images(np.zeros(shape, dtype), processor.config)
 
 
-def test_bad_input_is_named(processor):
+def test_bad_input_is_named(model, processor):
     images = [np.zeros((1, 64, 64, 3), np.uint8)] * 3
     with pytest.raises(TaktError, match="3 views"):
         processor(images[:2], ["go"])
@@ -207,6 +208,15 @@ def test_bad_input_is_named(processor):
         processor([Image.new("L", (64, 64))] * 3, ["go"])
     with pytest.raises(TaktError, match="no image slot"):
         XR0Processor(processor.config, processor.tokenizer, ())
+    no_image = PromptInputs(
+        input_ids=torch.zeros(1, 4, dtype=torch.long),
+        attention_mask=None,
+        pixel_values=torch.zeros(0, 192),
+        image_grid_thw=torch.zeros(0, 3, dtype=torch.long),
+        position_ids=torch.arange(4).expand(3, 1, 4),
+    )
+    with pytest.raises(TaktError, match="no image slot"):
+        model.encode(no_image)
     shifted = replace(processor.config.token_ids, vision_end=3)
     for config in (xr0_4_7b(), replace(processor.config, token_ids=shifted)):
         with pytest.raises(TaktError, match="tokenizer.json"):

@@ -71,13 +71,16 @@ def named_refusal(need: Need, device: torch.device) -> Iterator[None]:
             raise
         known = [available_bytes(device), _address_space_bytes()]
         available = min((free for free in known if free is not None), default=0)
-        raise _shortage(need, available, device) from error
+        reason = f" ({next(iter(str(error).splitlines()), 'refused')})"
+        raise _shortage(need, available, device, reason) from error
 
 
-def _shortage(need: Need, available: int, device: torch.device) -> NotEnoughMemoryError:
+def _shortage(
+    need: Need, available: int, device: torch.device, reason: str = ""
+) -> NotEnoughMemoryError:
     return NotEnoughMemoryError(
         f"expected {need.bytes / 1e9:.3g} GB of free memory for {need.parameters / 1e6:.4g} M "
-        f"parameters ({need.stored}), got {available / 1e9:.3g} GB on {device}; "
+        f"parameters ({need.stored}), got {available / 1e9:.3g} GB on {device}{reason}; "
         f"{_advice(need.parameters, need.bytes, available)}"
     )
 

@@ -84,6 +84,11 @@ class XR0(nn.Module):
         """
         model = self.vlm.model
         grids = [(rows, columns) for _, rows, columns in inputs.image_grid_thw.tolist()]
+        if not grids:
+            raise TaktError(
+                "the prompt has no image slot: expected at least one image in image_grid_thw, got "
+                "none; build prompts with XR0Processor"
+            )
         visual = encode_images(model.visual, inputs.pixel_values, grids, self.config.rotary)
         rows = self._visual_rows(inputs.input_ids, len(visual.embeds))
         words = model.language_model.embed_tokens(inputs.input_ids)
