@@ -1,6 +1,8 @@
 """What the stages' losses see, worked out by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from takt.training.flow_objective import (
     FrequencyLoss,
     OnlineError,
     PaperPrefix,
+    ReleasedPrefix,
 )
 from takt.training.flow_training import FlowTraining
+from takt.training.shards import WHOLE, Shard
 
 EVERY = np.arange(24)
 DRAWS, LONGEST = tiny.CONFIG.draws, tiny.MODEL.contract.max_prefix
@@ -117,6 +121,41 @@ def test_the_released_objective_adds_its_parts(batch, batcher):
     total = 0.5 * found["mse"] + found["frequency"]
     assert found["loss"].item() == pytest.approx(total.item())
     found["loss"].backward()
+
+
+class Together(Shard):
+    """A rank that is a thread: the parts meet in memory."""
+
+    def __init__(self, index, meeting, parts):
+        super().__init__(index, len(parts))
+        object.__setattr__(self, "meeting", meeting)
+        object.__setattr__(self, "parts", parts)
+
+    def total(self, part):
+        self.parts[self.index] = part.detach()
+        self.meeting.wait()
+        total = sum(self.parts)
+        self.meeting.wait()
+        return total
+
+
+def test_a_batch_in_two_parts_is_the_same_batch(frames, batcher):
+    """Weights and spectra are normalised over the whole batch, whichever rank holds a prefix."""
+    objective = replace(RELEASED, prefix=ReleasedPrefix(each="sample"))
+    stage = released(batcher, replace(objective, frequency=FrequencyLoss(columns="active")))
+    rows = np.arange(8, 20)
+
+    def losses(shard):
+        part = rows[shard.rows(len(rows))]
+        drawn = tiny.batch(batcher, frames, part, np.zeros(len(part), bool))
+        found = stage.losses(replace(drawn, shard=shard), torch.Generator().manual_seed(5))
+        return torch.stack([found[name].detach() for name in ("loss", "mse", "frequency")])
+
+    meeting, parts = Barrier(2, timeout=30), [None, None]
+    with ThreadPoolExecutor(2) as pool:
+        halves = list(pool.map(losses, [Together(index, meeting, parts) for index in range(2)]))
+    torch.testing.assert_close(sum(halves) / 2, losses(WHOLE), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(*halves, rtol=1e-2)
 
 
 def test_nothing_to_act_on_is_nothing_to_learn(batch, batcher):

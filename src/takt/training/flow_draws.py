@@ -33,12 +33,14 @@ class FlowDraws:
         noise: (N, T, D).
         prefix_length: (N,) clean actions in front.
         hidden: (N or 1, T) boolean, prefix tokens that noisy actions may not see; None hides none.
+        is_prefixed: Whether any sample of the whole batch has a prefix: the same on every rank.
     """
 
     tau: Tensor
     noise: Tensor
     prefix_length: Tensor
     hidden: Tensor | None
+    is_prefixed: bool
 
     def part(self, shard: Shard, device: torch.device) -> "FlowDraws":
         """Those of one part of the batch, on `device`."""
@@ -50,6 +52,7 @@ class FlowDraws:
             noise=shard.part(self.noise).to(device),
             prefix_length=shard.part(self.prefix_length).to(device),
             hidden=None if hidden is None else hidden.to(device),
+            is_prefixed=self.is_prefixed,
         )
 
 
@@ -67,7 +70,13 @@ def draw(
         shape = (_rows(hiding.each, count), min(max_prefix, horizon))
         uniform = torch.rand(shape, generator=generator, device=generator.device)
         hidden = hide(hiding, uniform, length, horizon)
-    return FlowDraws(tau=tau, noise=noise, prefix_length=length, hidden=hidden)
+    return FlowDraws(
+        tau=tau,
+        noise=noise,
+        prefix_length=length,
+        hidden=hidden,
+        is_prefixed=bool(length.any()),
+    )
 
 
 def hide(hiding: ReleasedHiding, uniform: Tensor, length: Tensor, horizon: int) -> Tensor:

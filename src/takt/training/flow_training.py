@@ -12,6 +12,7 @@ from takt.policies.xr0.model import XR0
 from takt.training.batches import Batch
 from takt.training.flow_draws import FlowDraws, draw
 from takt.training.flow_objective import FlowObjective, FrequencyLoss, OnlineError
+from takt.training.shards import Shard
 from takt.training.stage import Stage
 
 Frozen = Literal["nothing", "text_embeddings", "vlm"]
@@ -110,13 +111,13 @@ class FlowTraining(Stage):
         target = actions - draws.noise
         mask = flow.loss_mask(shown, valid, draws.prefix_length)
         raw, rollout = torch.ones_like(actions), ()
-        if self._objective.weight is not None and draws.prefix_length.any():
+        if self._objective.weight is not None and draws.is_prefixed:
             raw, rollout = self._online_error(cache, state, actions, shown, draws)
         error = velocity - target
-        weight = _weight(self._objective.weight, raw, mask, draws.prefix_length)
+        weight = _weight(self._objective.weight, raw, mask, draws, batch.shard)
         squares = error**2 if weight is None else weight * error**2
         mse = flow.masked_mean(squares, mask, batch.shard.visible(mask))
-        frequency = _frequency(self._objective.frequency, error, weight, mask, draws.prefix_length)
+        frequency = _frequency(self._objective.frequency, error, weight, mask, draws, batch.shard)
         loss = self._objective.mse_factor * mse
         if self._objective.frequency is not None:
             loss = loss + self._objective.frequency.coefficient * frequency
@@ -153,11 +154,13 @@ class FlowTraining(Stage):
 
 
 def _weight(
-    config: OnlineError | None, raw: Tensor, mask: Tensor, prefix_length: Tensor
+    config: OnlineError | None, raw: Tensor, mask: Tensor, draws: FlowDraws, shard: Shard
 ) -> Tensor | None:
     if config is None:
         return None
-    return flow.online_error_weight(raw, mask, prefix_length, config.low, config.high)
+    seen = mask * (draws.prefix_length > 0)[:, None, None]
+    mean = shard.total((raw * seen).sum()) / shard.total(seen.sum()).clamp_min(1)
+    return flow.online_error_weight(raw, mean, seen, config.low, config.high)
 
 
 def _frequency(
@@ -165,11 +168,14 @@ def _frequency(
     error: Tensor,
     weight: Tensor | None,
     mask: Tensor,
-    prefix_length: Tensor,
+    draws: FlowDraws,
+    shard: Shard,
 ) -> Tensor:
-    """0 where nothing is asked or nothing is to be learnt."""
+    """0 where nothing is asked or, in the whole batch, nothing is to be learnt."""
     if config is None:
         return error.new_zeros(())
     columns = mask if config.columns == "active" else torch.ones_like(mask)
     weight = torch.ones_like(error) if weight is None else weight
-    return mask.any() * flow.frequency_loss(error, weight, columns, prefix_length)
+    total, count = flow.spectral_error(error, weight, columns, draws.prefix_length)
+    is_learnt = shard.total(mask.sum()) > 0
+    return is_learnt * total / shard.visible(count)

@@ -162,7 +162,13 @@ class TrainingCase:
                     f"draws for a prefix of {variant.prefix_length}, got {len(uniform)}"
                 )
             hidden = hide(variant.hiding, uniform[None, : variant.hidable], length, horizon)
-        return FlowDraws(tau=tau, noise=noise, prefix_length=length, hidden=hidden)
+        return FlowDraws(
+            tau=tau,
+            noise=noise,
+            prefix_length=length,
+            hidden=hidden,
+            is_prefixed=variant.prefix_length > 0,
+        )
 
     def _rows(self, drawn: Tensor, variant: TrainingVariant, count: int) -> Tensor:
         rows = list(variant.noise_rows or ())

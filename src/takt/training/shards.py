@@ -38,10 +38,14 @@ class Shard:
 
         Every rank with a part of the batch must ask.
         """
-        total = mask.sum()
+        return self.total(mask.sum()).clamp_min(1) / self.count
+
+    def total(self, part: Tensor) -> Tensor:
+        """Sum of the parts' tensors, without gradient; every rank must ask."""
+        total = part.detach().clone()
         if self.count > 1:
             dist.all_reduce(total)
-        return total.clamp_min(1) / self.count
+        return total
 
 
 WHOLE = Shard()

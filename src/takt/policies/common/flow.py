@@ -85,30 +85,30 @@ def flow_loss(
     return masked_mean((velocity - (actions - noise)) ** 2, mask, count)
 
 
-def online_error_weight(
-    raw: Tensor, mask: Tensor, prefix_length: Tensor, low: float, high: float
-) -> Tensor:
-    """Weights of mean 1 where the loss sees prefixed samples, then clamped; others are clamped raw.
+def online_error_weight(raw: Tensor, mean: Tensor, seen: Tensor, low: float, high: float) -> Tensor:
+    """`raw` over its mean where it is seen, else raw; all of it clamped to low..high.
 
-    The clamp of what the loss does not see shows only in `frequency_loss` over all columns, which
-    the released trainer computes so.
+    Clamping what is not seen shows only in `spectral_error` over all columns, as released.
 
     Args:
         raw: (B, T, D) |online prediction - actions|; 1 on samples without a prefix.
-        mask: (B, T, D) of `loss_mask`.
-        prefix_length: (B,).
+        mean: Masked mean of `raw` over what is seen.
+        seen: (B, T, D), 1 where the loss looks at a sample with a prefix.
         low: Smallest weight.
         high: Largest weight.
     """
-    seen = mask * (prefix_length > 0)[:, None, None]
-    mean = masked_mean(raw, seen).clamp_min(torch.finfo(raw.dtype).tiny)
-    return torch.where(seen > 0, raw / mean, raw).clamp(low, high)
+    share = raw / mean.clamp_min(torch.finfo(raw.dtype).tiny)
+    return torch.where(seen > 0, share, raw).clamp(low, high)
 
 
-def frequency_loss(error: Tensor, weight: Tensor, mask: Tensor, prefix_length: Tensor) -> Tensor:
-    """Mean |rfft over the noisy steps| of `error` (B, T, D), each sample by its mean `weight`.
+def spectral_error(
+    error: Tensor, weight: Tensor, mask: Tensor, prefix_length: Tensor
+) -> tuple[Tensor, Tensor]:
+    """|rfft over the noisy steps| of `error` (B, T, D), each sample's by its mean `weight`.
 
-    The mean is over samples, frequencies and the columns that `mask` (B, T, D) shows anywhere.
+    Returns:
+        Sum over samples, frequencies and the columns that `mask` (B, T, D) shows anywhere, and the
+        number of summands.
     """
     total, count = error.new_zeros(()), mask.new_zeros(())
     for clean in prefix_length.unique().tolist():  # the spectrum's length follows the prefix's
@@ -121,4 +121,4 @@ def frequency_loss(error: Tensor, weight: Tensor, mask: Tensor, prefix_length: T
         gain = (weight[rows, clean:] * shown).sum((1, 2)) / shown.sum((1, 2)).clamp_min(1)
         total = total + (spectrum * columns * gain[:, None, None]).sum()
         count = count + columns.sum() * spectrum.shape[1]
-    return total / count.clamp_min(1)
+    return total, count
