@@ -91,7 +91,11 @@ def test_lost_episodes_are_counted(shards: list[Path], damage: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "frame", "message"),
     [
-        ({"image": [files.jpeg(files.picture(32, 48, 0))] * 2 + [b"\xff\xd8junk"] * 4}, 2, "image"),
+        (
+            {"image": [files.jpeg(files.picture(32, 48, 0))] * 2 + [b"\xff\xd8junk"] * 4},
+            2,
+            "a JPEG or PNG",
+        ),
         ({"image": [files.jpeg(files.picture(32, 64, 0))] * 6}, 0, "expected 32 x 48 .* 32 x 64"),
         ({"image": [files.jpeg(files.picture(32, 48, 0))] * 5}, None, "6 images, got 5"),
         ({"world_vector": [0.0] * 12 + [float("nan")] + [0.0] * 5}, 4, "not finite"),
