@@ -97,6 +97,22 @@ def test_parity_in_json_knows_no_nan(case: Path, capsys: pytest.CaptureFixture[s
     assert report["largest"] is None
 
 
+def test_a_training_case_passes_with_train(capsys: pytest.CaptureFixture[str]) -> None:
+    directory = DATA / "xr0_posttrain_train"
+    assert main(["model", "parity", str(directory), "--train", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["passed"]
+    assert report["largest"] < 3e-5
+    assert report["not_compared"] == report["unused_inputs"] == []
+    names = {tensor["name"] for tensor in report["tensors"]}
+    assert {"async5.loss", "sync.grad.sink.weight", "async5.grad_norm.sink.weight"} <= names
+
+
+def test_train_refuses_a_case_of_inference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "parity", str(DATA / "hf_release"), "--train"]) == 2
+    assert "leave out --train" in capsys.readouterr().err
+
+
 def test_a_training_case_is_refused_by_name(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_to(case / "inputs.safetensors", "tau", 0.5)
     save_file({"sync.loss": torch.zeros(())}, case / "outputs.safetensors")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN
+from takt.policies.xr0.config import HF_RELEASE, TRAINING_TIME_RTC, XR0_POSTTRAIN
 from takt.policies.xr0.engine import Engine
 from takt.policies.xr0.engine_flow import FlowLoop
 from takt.policies.xr0.engine_layers import FusedLayers
@@ -126,3 +126,9 @@ def test_another_layout_or_shape_is_refused(models, prompts):
         engine.refresh(state, mask, noise[:, 1:])
     with pytest.raises(EngineError, match="prefix"):
         engine.refresh(state, mask, noise, torch.cat((clean, clean), dim=1))
+
+
+def test_clean_actions_at_a_time_of_their_own_are_refused(prompts):
+    model = random_model(TRAINING_TIME_RTC)
+    with pytest.raises(EngineError, match=r"training_time_rtc.*XR0\.sample"):
+        Engine(model, one_prompt(prompts), HORIZON)
