@@ -13,8 +13,10 @@ from torch import Tensor
 
 from takt.policies.xr0.config import XR0Config
 
-WINDOW = {"hf_release": math.inf, "xr0_posttrain": 4}
-OFFSET = {"hf_release": 0, "xr0_posttrain": 10}
+WINDOW = {"hf_release": math.inf, "xr0_posttrain": 4, "causal": math.inf}
+OFFSET = {"hf_release": 0, "xr0_posttrain": 10, "causal": 0}
+WINDOW["training_time_rtc"], OFFSET["training_time_rtc"] = math.inf, 0
+CLEAN_TIME = {"training_time_rtc": 1.0}  # elsewhere clean actions stand at the chunk's time
 
 
 class Reference(PlainQwen3VL):
@@ -72,10 +74,13 @@ class Reference(PlainQwen3VL):
             ]
         )
         mask = self.dit_mask(prompt.keys[0].shape[1], lead, len(x))
-        time = self.modulation(tau)
+        clean_tau = CLEAN_TIME.get(self.config.contract.name, tau)
+        is_clean = [lead <= i < lead + prefix for i in range(len(x))]
+        noisy_time, clean_time = self.modulation(tau), self.modulation(clean_tau)
+        time = torch.stack([clean_time if clean else noisy_time for clean in is_clean], dim=1)
         for number in range(self.config.dit.num_hidden_layers):
             name = f"dit.layers.{number}"
-            table = self.weight(f"{name}.adaln_table") + time
+            table = self.weight(f"{name}.adaln_table").reshape(6, 1, -1) + time
             shift1, scale1, gate1, shift2, scale2, gate2 = table
             normed = self.rms_norm(f"{name}.input_layernorm", x) * (1 + scale1) + shift1
             x = x + gate1 * self.dit_attention(number, normed, prompt, angles, mask)
