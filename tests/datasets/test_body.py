@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from takt.datasets.body import BodyEpisodes, describe
-from takt.datasets.errors import CameraMismatchError, FeatureMismatchError, RateMismatchError
+from takt.datasets.errors import (
+    CameraMismatchError,
+    CorruptFileError,
+    FeatureMismatchError,
+    RateMismatchError,
+)
 from takt.datasets.lerobot import LeRobotDataset
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
@@ -70,6 +75,14 @@ def test_the_offset_tells_targets_from_differences(dataset):
 def test_a_body_that_does_not_fit_says_where(dataset, body, change, kind, named):
     with pytest.raises(kind, match=named):
         BodyEpisodes.of(dataset, replace(body, **change))
+
+
+def test_a_number_that_is_none_is_found_before_it_trains(dataset, body, monkeypatch):
+    broken = dataset.episode(2)
+    broken.state[4, 1] = np.nan
+    monkeypatch.setattr(LeRobotDataset, "episode", lambda *_: broken)
+    with pytest.raises(CorruptFileError, match=r"episode 2, frame 4.*got nan on axis 1 of obs"):
+        BodyEpisodes.of(dataset, body).episode(2)
 
 
 @pytest.mark.parametrize("change", [{"name": "roof"}, {"height": 97}])

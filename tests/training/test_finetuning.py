@@ -122,12 +122,19 @@ def test_adapters_change_linear_layers_only_and_resume(init, tmp_path):
     assert all(torch.equal(resumed[name], x) for name, x in whole.items())
 
 
-def test_adapters_learn_beside_weights_of_16_bits(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "moved"),
+    [({"lora": 2}, "language_model.layers"), ({"freeze": "vlm"}, "dit.layers")],
+)
+def test_what_is_frozen_keeps_its_16_bits(tmp_path, options, moved):
     init = blank(tmp_path / "init", torch.bfloat16)
-    config = replace(CONFIG, lora=2, lr=0.1, recompute=True)
+    config = replace(CONFIG, lr=0.1, recompute=True, **options)
+    start = open_start(init, config).model
+    assert start.vlm.model.language_model.embed_tokens.weight.dtype == torch.bfloat16
+    assert start.dtype == (torch.bfloat16 if "lora" in options else torch.float32)
     train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
     assert load_checkpoint(tmp_path / "policy", dtype=None).model.dtype == torch.bfloat16
-    assert any("language_model.layers" in name for name in changed(init, tmp_path))
+    assert any(moved in name for name in changed(init, tmp_path))
 
 
 def test_the_split_is_disjoint_and_keeps_one_to_train_on():

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from takt.datasets.errors import CameraMismatchError, FeatureMismatchError, RateMismatchError
+from takt.datasets.errors import (
+    CameraMismatchError,
+    CorruptFileError,
+    FeatureMismatchError,
+    RateMismatchError,
+)
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.metadata import ACTION, STATE, DatasetMetadata
 from takt.embodiments.draft import Recording
@@ -68,10 +73,13 @@ class BodyEpisodes:
             DatasetError: A file is missing or damaged, or a number in it is not finite.
         """
         episode = self.dataset.episode(index, [camera.name for camera in self.spec.cameras])
+        state, actions = episode.state[:, self.state], episode.actions[:, self.actions]
+        for key, rows in ((STATE, state), (ACTION, actions)):
+            _require_finite(rows, key, index, self.dataset.metadata)
         return replace(
             episode,
-            state=np.ascontiguousarray(episode.state[:, self.state]),
-            actions=np.ascontiguousarray(episode.actions[:, self.actions]),
+            state=np.ascontiguousarray(state),
+            actions=np.ascontiguousarray(actions),
         )
 
 
@@ -94,6 +102,9 @@ def describe(dataset: LeRobotDataset) -> Recording:
     tables = list(dataset.tables())
     if not sum(len(table.stamps) for table in tables):
         raise FeatureMismatchError(metadata.root, "expected at least one frame, got none")
+    for index, table in enumerate(tables):
+        _require_finite(table.state, STATE, index, metadata)
+        _require_finite(table.actions, ACTION, index, metadata)
     actions = np.concatenate([table.actions for table in tables])
     state = np.concatenate([table.state for table in tables])
     names = axis_names(metadata, STATE), axis_names(metadata, ACTION)
@@ -112,6 +123,17 @@ def describe(dataset: LeRobotDataset) -> Recording:
         high=actions.max(0),
         offset=offset,
     )
+
+
+def _require_finite(rows: np.ndarray, key: str, episode: int, metadata: DatasetMetadata) -> None:
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        tick, axis = bad[0].tolist()
+        raise CorruptFileError(
+            metadata.episodes[episode].data_path,
+            f"episode {episode}, frame {tick}: expected finite numbers, got {rows[tick, axis]} on "
+            f"axis {axis} of {key}; `takt data convert --skip-bad` leaves such episodes out",
+        )
 
 
 def _columns(

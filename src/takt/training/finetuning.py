@@ -119,9 +119,9 @@ def open_start(init: Path, config: FinetuneConfig) -> Checkpoint:
             f"{init}; leave --init out to start from the shipped one"
         )
     contract = CONTRACTS[config.contract] if config.contract else None
-    # Frozen weights need no more bits than they are stored with: adapters learn in float32.
-    half = config.lora is not None and stored_dtype(init) == torch.bfloat16
-    dtype = torch.bfloat16 if half else torch.float32
+    # Frozen weights need no more bits than they are stored with; whatever learns has float32.
+    frozen = config.lora is not None or config.freeze == "vlm"
+    dtype = torch.bfloat16 if frozen and stored_dtype(init) == torch.bfloat16 else torch.float32
     try:
         checkpoint = load_checkpoint(init, dtype=dtype)
     except MissingContractError as error:
@@ -133,6 +133,10 @@ def open_start(init: Path, config: FinetuneConfig) -> Checkpoint:
             ) from error
         checkpoint = load_checkpoint(init, contract, dtype=dtype)
     model = checkpoint.model
+    if config.lora is None:
+        for name, part in model.named_children():
+            if name != "vlm" or config.freeze != "vlm":
+                part.float()
     model.config = replace(
         model.config,
         contract=contract or model.config.contract,
