@@ -12,6 +12,7 @@ from takt.training.parallel import barrier, rank
 from takt.types import TaktError
 
 COMPARISONS: dict[str, tuple[str, Engine]] = {
+    "the released objective": ("released", Replicated()),
     "replicated": ("post", Replicated()),
     "sharded": ("choice", Sharded()),
     "sharded, recomputing": ("post", Sharded(recompute=True)),

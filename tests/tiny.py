@@ -11,6 +11,7 @@ from takt.policies.xr0.presets import nano
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batch, Batcher
+from takt.training.flow_objective import RELEASED
 from takt.training.frames import Frames, stack_episodes
 from takt.training.loop import LoopConfig
 from takt.training.pipeline import Grounding, TrainingConfig, build_stage, fit
@@ -120,6 +121,7 @@ def batch(batches: Batcher, data: Frames, rows: np.ndarray, mirrored: np.ndarray
 
 
 def stage(name: str, batches: Batcher) -> Stage:
-    """A stage around a fresh policy; always the same weights."""
+    """A stage around a fresh policy, always the same weights; "released" is post-training so."""
     torch.manual_seed(0)
-    return build_stage(name, XR0(MODEL), CONFIG, BODY, batches.action_mask)
+    config = replace(CONFIG, objective=RELEASED) if name == "released" else CONFIG
+    return build_stage(name, XR0(MODEL), config, BODY, batches.action_mask)

@@ -26,7 +26,7 @@ def one_process(tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     return {
         name: ranks.train(name, ranks.COMPARED, folder / name, Replicated())[0]
-        for name in ("choice", "post")
+        for name in ("choice", "post", "released")
     }
 
 

@@ -16,11 +16,13 @@ POINT_WEIGHT = 2.0
 class ChoicePretraining(Stage):
     """Winner-takes-all L1, score regression and grounding of named image points."""
 
+    action_mask: Tensor
+
     def __init__(self, policy: XR0, config: ChoiceConfig, action_mask: Tensor) -> None:
         super().__init__()
         self.policy = policy
         self.heads = ChoiceHeads(policy, config)
-        self.action_mask = action_mask
+        self.register_buffer("action_mask", action_mask, persistent=False)
 
     def trainable(self) -> list[nn.Parameter]:
         """VLM and heads."""

@@ -55,6 +55,8 @@ class FlowTraining(Stage):
         objective: What is minimised.
     """
 
+    action_mask: Tensor
+
     def __init__(
         self,
         policy: XR0,
@@ -66,7 +68,7 @@ class FlowTraining(Stage):
     ) -> None:
         super().__init__()
         self.policy = policy
-        self.action_mask = action_mask
+        self.register_buffer("action_mask", action_mask, persistent=False)
         self._draws = draws
         self._frozen: Frozen = frozen
         self._objective = objective

@@ -71,7 +71,7 @@ class ChoiceHeads(nn.Module):
     def forward(self, policy: XR0, inputs: PromptInputs, state: Tensor) -> ChoiceOutput:
         """One pass of the language model; `state` is (B, state_length, state_dim)."""
         batch, horizon = len(state), self.config.horizon
-        state_token = self.state_embedder(state.flatten(1)).unsqueeze(1)
+        state_token = self.state_embedder(state.flatten(1).to(self.queries.dtype)).unsqueeze(1)
         extra = torch.cat((state_token, self.queries.expand(batch, -1, -1)), dim=1)
         output = policy.run_language(inputs, extra)
         if output.hidden is None:
