@@ -1,6 +1,7 @@
 """Open-loop action error on held-out frames: what the policy plans beside what was done."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class OpenLoopError:
     by_step: np.ndarray
     mean_action: np.ndarray
 
-    def to_json(self, spec: EmbodimentSpec) -> dict[str, object]:
+    def to_json(self, spec: EmbodimentSpec) -> dict[str, Any]:
         """By the body's axes; null for nan."""
         return {
             "frames": self.frames,
