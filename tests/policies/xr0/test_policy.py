@@ -141,3 +141,23 @@ def test_bad_observations_are_named(policy, observation):
 def test_another_body_is_refused(checkpoint, spec):
     with pytest.raises(CheckpointError, match="nut-station"):
         XR0Policy(checkpoint, replace(spec, name="other-station"))
+
+
+def test_another_instruction_gets_a_prompt_of_its_own(policy, checkpoint, spec, observation):
+    """The engine kept from the first instruction must not answer the second."""
+    other = replace(observation, instruction="Fold the towel, then stop.")
+
+    def plan(planner, seen):
+        planner.reset(0)
+        return planner.infer(seen, None).actions
+
+    first, second = plan(policy, observation), plan(policy, other)
+    assert np.abs(first - second).max() > 0
+    assert (plan(XR0Policy(checkpoint, spec), other) == second).all()
+    assert (plan(policy, observation) == first).all()
+
+
+def test_warming_up_changes_no_plan(checkpoint, spec, observation):
+    cold, warm = XR0Policy(checkpoint, spec), XR0Policy(checkpoint, spec)
+    warm.warm_up()
+    assert (cold.infer(observation, None).actions == warm.infer(observation, None).actions).all()

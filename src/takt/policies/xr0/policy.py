@@ -1,13 +1,16 @@
 """XR-0 as a `takt.types.Policy`: one observation in, one chunk of absolute actions out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from takt.embodiments import embodiment_spec
+from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint, runnable
 from takt.policies.xr0.config import Contract
+from takt.policies.xr0.engine import Engine
 from takt.policies.xr0.processor import XR0Processor
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
@@ -40,6 +43,8 @@ class XR0Policy:
         self._processor = XR0Processor(config, checkpoint.tokenizer, views)
         self._mask = torch.from_numpy(statistics.action.mask)[None]
         self._generator = torch.Generator().manual_seed(0)
+        # An engine serves one prompt layout, which instruction and camera sizes decide.
+        self._engine: tuple[str, Engine] | None = None
 
     @classmethod
     def load(
@@ -49,6 +54,7 @@ class XR0Policy:
         contract: Contract | None = None,
         *,
         dtype: torch.dtype | None = torch.float32,
+        device: torch.device | str = "cpu",
         threads: int = 1,
     ) -> "XR0Policy":
         """Open a checkpoint for a body.
@@ -59,6 +65,7 @@ class XR0Policy:
             contract: Needed only if `config.json` does not name one.
             dtype: Of weights and arithmetic; None keeps what is stored, without copying it.
                 bfloat16 halves the memory of a large checkpoint.
+            device: Where the model runs; a contract with a `prefix_time` of its own needs a CPU.
             threads: torch's CPU threads of this process.
 
         Raises:
@@ -66,7 +73,7 @@ class XR0Policy:
             NotEnoughMemoryError: The weights do not fit.
         """
         torch.set_num_threads(threads)
-        return cls(load_checkpoint(directory, contract, dtype=dtype), embodiment)
+        return cls(load_checkpoint(directory, contract, dtype=dtype, device=device), embodiment)
 
     def reset(self, seed: int) -> None:
         """Start an episode whose noise depends on `seed` only."""
@@ -87,14 +94,10 @@ class XR0Policy:
         normalised = None
         if prefix is not None:
             normalised = torch.from_numpy(self._actions.forward(prefix, state))[None]
-        chunk = self._model.sample(
-            inputs,
-            torch.from_numpy(self._states.forward(state))[None, None],
-            self._mask,
-            noise,
-            normalised,
-        )
-        actions = self._actions.inverse(chunk[0].float().numpy(), state)
+        plan = self._planner(observation.instruction, inputs)
+        states = torch.from_numpy(self._states.forward(state))[None, None]
+        chunk = plan(inputs, states, self._mask, noise, normalised)
+        actions = self._actions.inverse(chunk[0].float().cpu().numpy(), state)
         if prefix is not None:
             actions[: len(prefix)] = prefix
         space = self.embodiment.action_space
@@ -103,6 +106,22 @@ class XR0Policy:
             dt=self.embodiment.dt,
             actions=np.clip(actions, space.low, space.high),
         )
+
+    def warm_up(self) -> None:
+        """Prepare for the body's own instruction, so that the first inference is not a slow one."""
+        cameras = self.embodiment.cameras
+        blank = [np.zeros((1, camera.height, camera.width, 3), np.uint8) for camera in cameras]
+        self._planner(
+            self.embodiment.instruction, self._processor(blank, [self.embodiment.instruction])
+        )
+
+    def _planner(self, instruction: str, inputs: PromptInputs) -> Callable[..., torch.Tensor]:
+        """What plans like `XR0.sample`: the engine of this instruction, if its contract has one."""
+        if self._model.config.contract.prefix_time != "chunk":
+            return self._model.sample
+        if self._engine is None or self._engine[0] != instruction:
+            self._engine = instruction, Engine(self._model, inputs, self.chunk_horizon)
+        return self._engine[1].plan
 
     def _prefix(self, observation: Observation, committed: ActionChunk | None) -> np.ndarray | None:
         """(P, A) absolute actions due from the observation's stamp on, at most `max_prefix`."""
@@ -153,4 +172,6 @@ class XR0Policy:
 
 def load_policy(checkpoint: str, embodiment: str, threads: int) -> XR0Policy:
     """The policy process's factory: plain arguments, so that they can cross to another process."""
-    return XR0Policy.load(Path(checkpoint), embodiment_spec(embodiment), threads=threads)
+    policy = XR0Policy.load(Path(checkpoint), embodiment_spec(embodiment), threads=threads)
+    policy.warm_up()
+    return policy
