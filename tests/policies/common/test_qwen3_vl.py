@@ -84,7 +84,10 @@ def run_both(model, grids, padded):
     return theirs, ours, mask.bool()
 
 
-@pytest.mark.parametrize(("grids", "padded"), [([(4, 4), (4, 4)], False), ([(4, 6), (2, 4)], True)])
+@pytest.mark.parametrize(
+    ("grids", "padded"),
+    [([(4, 4), (4, 4)], False), ([(4, 6), (2, 4)], True), ([(4, 6), (2, 4), (4, 6)], True)],
+)
 def test_same_hidden_states_keys_and_values(model, grids, padded):
     with torch.no_grad():
         theirs, ours, real = run_both(model, grids, padded)

@@ -83,7 +83,7 @@ def vision_layout(
 def encode_images(
     visual: Qwen3VLVisionModel, pixel_values: Tensor, grids: list[Grid], precision: Precision
 ) -> VisualFeatures:
-    """Visual tokens of images in prompt order.
+    """Visual tokens of images in prompt order; equal sizes run together wherever they stand.
 
     Args:
         visual: The tower.
@@ -91,7 +91,19 @@ def encode_images(
         grids: Patch rows and columns per image.
         precision: Of the rotary frequencies.
     """
-    return run_vision(visual, pixel_values, vision_layout(visual, grids, precision))
+    if len(set(grids)) in (1, len(grids)):
+        return run_vision(visual, pixel_values, vision_layout(visual, grids, precision))
+    images = pixel_values.split([rows * columns for rows, columns in grids])
+    levels: dict[int, tuple[Tensor, ...]] = {}
+    for grid in dict.fromkeys(grids):
+        members = [number for number, other in enumerate(grids) if other == grid]
+        layout = vision_layout(visual, [grid] * len(members), precision)
+        features = run_vision(visual, torch.cat([images[i] for i in members]), layout)
+        parts = [x.chunk(len(members)) for x in (*features.deepstack, features.embeds)]
+        levels |= dict(zip(members, zip(*parts, strict=True), strict=True))
+    in_order = [levels[number] for number in range(len(grids))]
+    joined = [torch.cat(level) for level in zip(*in_order, strict=True)]
+    return VisualFeatures(joined[-1], tuple(joined[:-1]))
 
 
 def run_vision(
