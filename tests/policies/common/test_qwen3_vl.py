@@ -51,12 +51,14 @@ def model():
 def run_both(model, grids, padded):
     """Transformers' hidden states and cache beside ours, for one image per prompt."""
     generator = torch.Generator().manual_seed(1)
-    rows = [1, *[IMAGE] * (grids[0][0] * grids[0][1] // 4), 2, 3]
-    rows_b = [4, *[IMAGE] * (grids[1][0] * grids[1][1] // 4), 2, 3]
-    length = max(len(rows), len(rows_b))
-    ids = torch.zeros(2, length, dtype=torch.long)
-    mask = torch.zeros(2, length, dtype=torch.long)
-    for row, tokens in enumerate((rows, rows_b)):
+    firsts = (1, 4, 5)
+    prompts = [
+        [first, *[IMAGE] * (height * width // 4), 2, 3]
+        for first, (height, width) in zip(firsts, grids, strict=False)
+    ]
+    length = max(len(tokens) for tokens in prompts)
+    ids, mask = torch.zeros(2, len(prompts), length, dtype=torch.long)
+    for row, tokens in enumerate(prompts):
         ids[row, length - len(tokens) :] = torch.tensor(tokens)  # left padding
         mask[row, length - len(tokens) :] = 1
     assert bool(mask.all()) is not padded
