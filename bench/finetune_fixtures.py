@@ -1,9 +1,11 @@
 """`takt train finetune` on each of the eight recorded fixtures, as a new user would run it.
 
-python bench/finetune_fixtures.py [--steps 60] [--batch 16] [--out out/finetune-fixtures]
+python bench/finetune_fixtures.py [--steps 60] [--batch 16] [--pixels 2048]
+    [--lora 16] [--out out/finetune-fixtures]
 Prints per dataset: seconds (decoding, training, validation together), samples/s, the first and the
-last loss, the open-loop error of the first and of the last planned action on the held-out episode
-(in standard deviations; the mean action's beside it), and what the new policy plans.
+last loss (running mean), the open-loop error of the first planned action on frames trained on and
+on the held-out episode (in standard deviations; the mean action's beside it), and the new policy's
+chunk.
 """
 
 import json
@@ -34,6 +36,8 @@ class Options:
     """Updates."""
     batch: int = 16
     """Frames an update."""
+    pixels: int | None = None
+    """Largest image area; None keeps the images whole."""
     lora: int | None = None
     """Rank of adapters; None trains everything."""
     out: Path = Path("out/finetune-fixtures")
@@ -42,26 +46,32 @@ class Options:
 
 def main(options: Options) -> None:
     """One line a fixture."""
-    print(f"{'dataset':30} {'s':>6} {'1/s':>5} {'loss':>14} {'error (mean)':>14}  chunk")
+    print(f"{'dataset':30} {'s':>6} {'1/s':>5} {'loss':>14} {'error (mean)':>19}  chunk")
     for data in sorted(path for path in FIXTURES.iterdir() if path.is_dir()):
         out = options.out / data.name
         config = replace(RECIPES["finetune"], steps=0)
         run(config, data=data, init=None, body=None, out=out, ranks=1, log=lambda line: None)
-        config = replace(config, steps=options.steps, batch=options.batch, lora=options.lora)
+        area = None if options.pixels is None else (min(1024, options.pixels), options.pixels)
+        config = replace(
+            config,
+            steps=options.steps,
+            batch=options.batch,
+            lora=options.lora,
+            image_pixels=area,
+        )
         reports: list[StepReport] = []
         began = time.monotonic()
         init = packaged_checkpoint("nano_station")
         finetune(config, out / BODY_FILE, data, init, out, reports.append)
         seconds = time.monotonic() - began
         found = json.loads((out / "validation.json").read_text())
-        error, mean = (
-            found[key][0] for key in ("error_by_step_std", "mean_action_error_by_step_std")
-        )
+        names = ("trained_error_by_step_std", "error_by_step_std", "mean_action_error_by_step_std")
+        trained, error, mean = (found[name][0] for name in names)
         losses = [report.losses["loss"] for report in (reports[0], reports[-1])]
         chunk = plan(data, out)
         print(
             f"{data.name:30} {seconds:6.1f} {reports[-1].samples_per_s:5.1f} "
-            f"{losses[0]:6.2f} ->{losses[1]:5.2f} {error:6.2f} ({mean:.2f})   "
+            f"{losses[0]:6.2f} ->{losses[1]:5.2f} {trained:6.2f} {error:5.2f} ({mean:.2f})   "
             f"{chunk.actions.shape}, every {chunk.dt:g} s",
             flush=True,
         )

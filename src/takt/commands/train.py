@@ -140,12 +140,13 @@ def _finetune(config: Finetune) -> int:
 
 
 def _error_line(validation: dict[str, Any]) -> str:
+    seen = f"{validation['trained_error_by_step_std'][0]:.2f} on frames trained on"
     if not validation["episodes"]:
-        return "validation: no episode was held out"
+        return f"open-loop error of the first action, in standard deviations: {seen}"
     ours, mean = (
         validation[key][0] for key in ("error_by_step_std", "mean_action_error_by_step_std")
     )
     return (
-        f"validation: open-loop error of the first action {ours:.2f} standard deviations, "
-        f"{mean:.2f} for the mean action ({validation['frames']} held-out frames)"
+        f"open-loop error of the first action, in standard deviations: {seen}, {ours:.2f} on "
+        f"{validation['frames']} held-out frames ({mean:.2f} for the mean action)"
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
 
 STAGE = "finetune"
+TRAINED_FRAMES = 64  # of those trained on, measured beside the held-out ones
 _SMALL = 100_000_000  # parameters; below, the rate that suits the nano model (nano-training, 2)
 _ADAPTER_RATE = 5.0  # adapters start at 0 and bear a higher rate than the weights they change
 _LARGEST_RAW_STATE = 100.0  # radians and metres stay below; degrees do not
@@ -85,9 +87,11 @@ def finetune(
         return
     save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
     result: dict[str, object] = {"episodes": list(held_out)}
+    measure = partial(open_loop_error, checkpoint.model, batcher, actions=actions, seed=config.seed)
     if unseen is not None:
-        error = open_loop_error(checkpoint.model, batcher, unseen, actions, seed=config.seed)
-        result |= error.to_json(spec)
+        result |= measure(unseen).to_json(spec)
+    trained = measure(frames, limit=TRAINED_FRAMES).to_json(spec)
+    result["trained_error_by_step_std"] = trained["error_by_step_std"]
     text = json.dumps(result, indent=1) + "\n"
     write_atomically(out / "validation.json", text.encode())
 
