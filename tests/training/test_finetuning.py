@@ -4,23 +4,26 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
 
 from takt.datasets.body import BodyEpisodes, describe
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.writer import LeRobotWriter
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
 from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.policy import XR0Policy
 from takt.policies.xr0.tokenizer import build_tokenizer
+from takt.recipes.finetune import RECIPES, run
 from takt.training.body_statistics import DeadStatisticsError, fit_body, require_alive
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.finetuning import choose_horizon, finetune, open_start, split_episodes
 from takt.training.frames import stack_episodes
-from takt.types import Observation, TaktError
+from takt.types import ActionSpace, Observation, StateSpace, TaktError
 
 FIXTURES = Path(__file__).parents[1] / "data" / "lerobot"
 CONFIG = FinetuneConfig(steps=2, batch=2, draws=2, image_pixels=(256, 2048))
@@ -51,9 +54,9 @@ def train(data, init, out, config=CONFIG):
     return reports
 
 
-def plan(data, out):
+def plan(data, out, index=1):
     spec = load_embodiment(out / "body.toml")
-    episode = BodyEpisodes.of(LeRobotDataset.open(data), spec).episode(1)
+    episode = BodyEpisodes.of(LeRobotDataset.open(data), spec).episode(index)
     images = {name: rows[0] for name, rows in episode.images.items()}
     observation = Observation(
         stamp=0.0,
@@ -188,3 +191,43 @@ def test_a_start_that_is_none_is_refused(init, tmp_path):
     opened = open_start(released, replace(CONFIG, contract="hf_release"))
     assert opened.model.config.contract.max_prefix == 0
     assert opened.model.config.image_pixels == (256, 2048)
+
+
+def test_the_bridge_recipe_trains_bridge_data(init, tmp_path):
+    axes = tuple(f"a{number}" for number in range(7))
+    states = tuple(f"s{number}" for number in range(8))
+    bound = np.full(7, 9, np.float32)
+    body = replace(
+        tiny.BODY,
+        cameras=tiny.BODY.cameras[:1],
+        action_space=ActionSpace(names=axes, units=("",) * 7, low=-bound, high=bound),
+        slots=tuple(range(7)),
+        relative=(False,) * 7,
+        state_space=StateSpace(names=states, slots=tuple(range(8))),
+        mirror=None,
+    )
+    rng, episode = np.random.default_rng(0), tiny.episode(0)
+    wide = replace(
+        episode,
+        images={body.cameras[0].name: episode.images[body.cameras[0].name]},
+        image_stamps={body.cameras[0].name: episode.stamps},
+        state=rng.normal(size=(12, 8)).astype(np.float32),
+        actions=rng.normal(size=(12, 7)).astype(np.float32),
+        extras={},
+    )
+    with LeRobotWriter(tmp_path / "data", body) as writer:
+        writer.add_episode(wide)
+    config = replace(RECIPES["bridge"], steps=1, batch=2)
+    run(
+        config,
+        data=tmp_path / "data",
+        init=init,
+        body=None,
+        out=tmp_path / "run",
+        ranks=1,
+        log=lambda line: None,
+    )
+    spec, policy, _ = plan(tmp_path / "data", tmp_path / "run", 0)
+    assert (policy.chunk_horizon, policy.execute_horizon, policy.max_prefix) == (4, 4, 0)
+    assert spec.state_slots == (0, 1, 2, 3, 4, 5, 7)
+    assert spec.cameras[0].view == "Base View"
