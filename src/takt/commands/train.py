@@ -1,6 +1,7 @@
 """`takt train`: a named recipe, from demonstrations to a checkpoint."""
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +71,21 @@ Command = (
 def main(argv: list[str]) -> int:
     """Run what the recipe has left to do."""
     command = tyro.cli(Command, args=argv, prog="takt train", config=(FlagCreatePairsOff,))
-    match command:
-        case NutStation():
-            require_extra("train,sim,data", "takt train")
-            return _nut_station(command)
-        case Finetune():
-            require_extra("train,data", "takt train")
-            return _finetune(command)
+    try:
+        match command:
+            case NutStation():
+                require_extra("train,sim,data", "takt train")
+                return _nut_station(command)
+            case Finetune():
+                require_extra("train,data", "takt train")
+                return _finetune(command)
+    except KeyboardInterrupt:
+        print(
+            f"takt train: interrupted; {command.out} keeps all but the last minute. "
+            "Run the same command again to go on.",
+            file=sys.stderr,
+        )
+        return 130
 
 
 def _require_sane(config: NutStation) -> None:
@@ -90,7 +99,7 @@ def _require_sane(config: NutStation) -> None:
     for name, number in asked.items():
         if number is not None and number < 1:
             raise TaktError(f"expected at least 1, got --{name} {number}; choose more")
-    if not config.scale > 0:
+    if not 0 < config.scale < math.inf:
         raise TaktError(f"expected a positive share of the steps, got --scale {config.scale}")
 
 
