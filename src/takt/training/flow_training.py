@@ -91,7 +91,8 @@ class FlowTraining(Stage):
         """Scalars of one batch; the parts of the loss are named where there are several."""
         actions = batch.actions.repeat_interleave(self._draws, 0)
         longest = self.policy.config.contract.max_prefix
-        whole = actions.new_empty((batch.shard.count * len(actions), *actions.shape[1:]))
+        shape = (batch.shard.count * len(actions), *actions.shape[1:])
+        whole = torch.empty(shape, dtype=actions.dtype)  # on the CPU, as the generator is
         draws = draw(self._objective, longest, whole, generator)
         terms = self.terms(batch, draws.part(batch.shard, actions.device))
         if self._objective.frequency is None:
