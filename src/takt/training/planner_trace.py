@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from takt.policies.xr0.model import XR0
 from takt.training.batches import Batch
@@ -60,22 +60,20 @@ def trace(stage: Stage, batch: Batch, *, keep_gradients: bool) -> Trace:
     for name, parameter in stage.named_parameters():
         if parameter in trained:
             parameter.register_post_accumulate_grad_hook(note(name))
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-    counter = FlopCounterMode(
-        display=False, custom_mapping={attention: _flops, backward: _backward_flops}
-    )
-    with _Held(stage) as held, counter:
+    with _Held(stage) as held:
         stage.losses(batch, torch.Generator().manual_seed(0))["loss"].backward()
-    return Trace(flops=counter.get_total_flops(), peak=held.peak, reached=frozenset(reached))
+    return Trace(flops=held.flops, peak=held.peak, reached=frozenset(reached))
 
 
 class _Held(TorchDispatchMode):
-    """Counts the bytes of every storage that an operation makes until nobody holds it."""
+    """Counts every operation, and the bytes of what it makes until nobody holds them.
+
+    torch's own counter of operations would hold recomputed layers.
+    """
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
-        self.now = self.peak = 0
+        self.flops = self.now = self.peak = 0
         tensors = [*stage.parameters(), *stage.buffers()]
         self._known = weakref.WeakSet(tensor.untyped_storage() for tensor in tensors)
 
@@ -86,7 +84,10 @@ class _Held(TorchDispatchMode):
         args: Any = (),  # noqa: ANN401
         kwargs: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if (count := _COUNTS.get(func.overloadpacket)) is not None:
+            self.flops += count(*args, **kwargs, out_val=result)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self._see(leaf.untyped_storage())
@@ -104,9 +105,23 @@ class _Held(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
 
 
-def _flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401
-    return sdpa_flop_count(query, key, value)
+def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:  # noqa: ANN401
+    return sdpa_flop_count(query.shape, key.shape, value.shape)
 
 
-def _backward_flops(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401
-    return sdpa_backward_flop_count(grad, query, key, value)
+def _attention_backward_flops(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *_: Any,
+    **__: Any,  # noqa: ANN401
+) -> int:
+    return sdpa_backward_flop_count(gradient.shape, query.shape, key.shape, value.shape)
+
+
+_COUNTS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+}

@@ -1,0 +1,91 @@
+"""A recipe's stages, planned."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.presets import OWN_TOKEN_IDS, PRESETS
+from takt.policies.xr0.processor import XR0Processor
+from takt.policies.xr0.tokenizer import build_tokenizer
+from takt.training.batches import Batch
+from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.pipeline import TrainingConfig, build_stage
+from takt.training.plan_config import PlanConfig
+from takt.training.planner import StagePlan, plan_stage
+from takt.training.planner_trace import ShapedXR0
+from takt.training.stage import Stage
+from takt.types import EmbodimentSpec, TaktError
+
+META = torch.device("meta")
+
+
+def plan_recipe(
+    config: TrainingConfig, spec: EmbodimentSpec, asked: PlanConfig, names: tuple[str, ...]
+) -> list[StagePlan]:
+    """The stages `names` of a recipe on one body, as `asked`.
+
+    Raises:
+        TaktError: GPUs that do not divide a batch.
+    """
+    model = config.model
+    if asked.preset is not None:
+        model = PRESETS[asked.preset](model.contract)
+    config = replace(config, model=replace(model, token_ids=OWN_TOKEN_IDS))
+    engine: Engine = Replicated(recompute=asked.recompute)
+    if asked.engine == "sharded" and asked.gpus > 1:
+        engine = Sharded(recompute=asked.recompute, replicas=asked.replicas)
+    plans = []
+    for name in names:
+        loop = getattr(config, name)
+        size = asked.micro_batch or samples_per_gpu(loop.batch_size, asked.gpus)
+        stage, batch = on_meta(name, config, spec, size)
+        plans.append(plan_stage(name, stage, batch, engine, asked.gpus, bf16=loop.bf16))
+    return plans
+
+
+def samples_per_gpu(batch: int, gpus: int) -> int:
+    """Share of one GPU.
+
+    Raises:
+        TaktError: It is not whole.
+    """
+    if batch % gpus:
+        raise TaktError(f"expected GPUs that divide a batch of {batch}, got {gpus}")
+    return batch // gpus
+
+
+def on_meta(
+    name: str, config: TrainingConfig, spec: EmbodimentSpec, size: int
+) -> tuple[Stage, Batch]:
+    """A stage of the recipe and a batch of `size` samples, on the meta device."""
+    # The spectrum's length follows the prefix's, which has no value here; it weighs nothing.
+    config = replace(config, objective=replace(config.objective, frequency=None))
+    with META:
+        mask = torch.ones(1, config.horizon, config.model.action_dim)
+        stage = build_stage(name, ShapedXR0(config.model), config, spec, mask)
+    return stage, blank_batch(config, spec, size, META)
+
+
+def blank_batch(
+    config: TrainingConfig, spec: EmbodimentSpec, size: int, device: torch.device
+) -> Batch:
+    """Black images; prompts as long as takt's own tokenizer makes them, a bit over Qwen's."""
+    views = [camera.view for camera in spec.cameras]
+    images = [np.zeros((1, c.height, c.width, 3), np.uint8) for c in spec.cameras]
+    one = XR0Processor(config.model, build_tokenizer(), views)(images, [spec.instruction])
+    model, points = config.model, len(views) * config.grounding.points_per_view
+    return Batch(
+        inputs=PromptInputs(
+            input_ids=one.input_ids.repeat(size, 1).to(device),
+            attention_mask=None,
+            pixel_values=one.pixel_values.repeat(size, 1).to(device),
+            image_grid_thw=one.image_grid_thw.repeat(size, 1),
+            position_ids=one.position_ids.repeat(1, size, 1).to(device),
+        ),
+        state=torch.zeros(size, model.state_length, model.state_dim, device=device),
+        actions=torch.zeros(size, config.horizon, model.action_dim, device=device),
+        valid=torch.ones(size, config.horizon, dtype=torch.bool, device=device),
+        points=torch.zeros(size, points, 2, device=device),
+    )
