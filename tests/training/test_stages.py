@@ -126,15 +126,18 @@ def test_the_released_objective_adds_its_parts(batch, batcher):
 class Together(Shard):
     """A rank that is a thread: the parts meet in memory."""
 
+    meeting: Barrier
+    parts: list[torch.Tensor]
+
     def __init__(self, index, meeting, parts):
         super().__init__(index, len(parts))
         object.__setattr__(self, "meeting", meeting)
         object.__setattr__(self, "parts", parts)
 
-    def total(self, part):
+    def total(self, part: torch.Tensor) -> torch.Tensor:
         self.parts[self.index] = part.detach()
         self.meeting.wait()
-        total = sum(self.parts)
+        total = torch.stack(self.parts).sum(0)
         self.meeting.wait()
         return total
 

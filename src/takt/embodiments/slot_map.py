@@ -70,7 +70,8 @@ def load_embodiment(path: str | Path) -> EmbodimentSpec:
     Raises:
         EmbodimentFileError: The file is missing or broken, or a key in it is; the message names it.
     """
-    body = _table(_Body, _parse(Path(path)), f"{path}")
+    path = Path(path)
+    body = _table(_Body, _parse(path), f"{path}")
     layout = released_layout(body.layout) if body.layout else None
     axes = _tables(_Axis, body.axes, f"{path}: axes")
     cameras = _tables(CameraSpec, body.cameras, f"{path}: cameras")

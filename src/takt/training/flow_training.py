@@ -1,7 +1,7 @@
 """Stages 2 and 3: flow matching, with the VLM frozen (paper section 2.2, step 2) or not (2.3)."""
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -75,16 +75,12 @@ class FlowTraining(Stage):
 
     def trainable(self) -> list[nn.Parameter]:
         """Everything but the frozen parts."""
-        vlm = self.policy.vlm
-        match self._frozen:
-            case "nothing":
-                frozen = set[int]()
-            case "text_embeddings":
-                frozen = {id(vlm.model.language_model.embed_tokens.weight)}
-            case "vlm":
-                frozen = {id(p) for p in vlm.parameters()}
-            case _:
-                assert_never(self._frozen)
+        vlm, held = self.policy.vlm, list[nn.Parameter]()
+        if self._frozen == "text_embeddings":
+            held = list(vlm.model.get_input_embeddings().parameters())
+        elif self._frozen == "vlm":
+            held = list(vlm.parameters())
+        frozen = {id(parameter) for parameter in held}
         return [p for p in self.policy.parameters() if id(p) not in frozen]
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -144,14 +140,16 @@ class FlowTraining(Stage):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """|what the policy would do now - actions|, 1 without a prefix, and its velocities."""
         steps, length = self.policy.config.flow_steps, draws.prefix_length
-        chunk = torch.where(flow.prefix_rows(length, actions.shape[1]), actions, draws.noise)
-        velocities = []
+        clean = flow.prefix_rows(length, actions.shape[1])
+        chunk: Tensor = torch.where(clean, actions, draws.noise)
+        velocities: list[Tensor] = []
         for step in range(steps):
             tau = torch.full_like(draws.tau, step / steps)
-            velocities.append(
-                self.policy.velocity(cache, state, chunk, tau, shown, length, draws.hidden)
+            velocity: Tensor = self.policy.velocity(
+                cache, state, chunk, tau, shown, length, draws.hidden
             )
-            chunk = chunk + velocities[-1] / steps
+            velocities.append(velocity)
+            chunk += velocity / steps
         error = torch.where((length > 0)[:, None, None], (chunk - actions).abs(), 1)
         return error, tuple(velocities)
 
