@@ -12,7 +12,9 @@ from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
 from takt.extras import require_extra
 from takt.recipes.finetune import BODY_FILE, RECIPES
+from takt.recipes.plan import PlannedName, rows, table
 from takt.training.finetune_config import FinetuneConfig
+from takt.training.plan_config import PlanConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,16 @@ class NutStation:
     """Multiplies every stage's steps; below 1 for a quick look."""
     ranks: int = 2
     """Processes for recording and training, one core each."""
+    dry: Annotated[PlanConfig, arg(name="")] = PlanConfig()
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The paper's recipe at 4.7 B, for --plan only: its data is not public."""
+
+    dry: Annotated[PlanConfig, arg(name="")] = PlanConfig()
     json: bool = False
     """Print one JSON object as the last line."""
 
@@ -60,6 +72,7 @@ def _named(recipe: str) -> Any:  # noqa: ANN401
 
 Command = (
     Annotated[NutStation, subcommand("nut-station")]
+    | Annotated[Released, subcommand("xr0")]
     | Annotated[Finetune, _named("finetune")]
     | Annotated[Finetune, _named("libero")]
     | Annotated[Finetune, _named("calvin")]
@@ -71,6 +84,16 @@ Command = (
 def main(argv: list[str]) -> int:
     """Run what the recipe has left to do."""
     command = tyro.cli(Command, args=argv, prog="takt train", config=(FlagCreatePairsOff,))
+    match command:
+        case NutStation(dry=dry) if dry.plan:
+            return _plan("nut-station", dry, command.json)
+        case Released():
+            return _plan("xr0", command.dry, command.json)
+        case NutStation() | Finetune():
+            return _run(command)
+
+
+def _run(command: NutStation | Finetune) -> int:
     try:
         match command:
             case NutStation():
@@ -101,6 +124,19 @@ def _require_sane(config: NutStation) -> None:
             raise TaktError(f"expected at least 1, got --{name} {number}; choose more")
     if not 0 < config.scale < math.inf:
         raise TaktError(f"expected a positive share of the steps, got --scale {config.scale}")
+
+
+def _plan(recipe: PlannedName, asked: PlanConfig, as_json: bool) -> int:
+    from takt.types import TaktError
+
+    require_extra("train", "takt train --plan")
+    if not asked.plan:
+        raise TaktError(f"expected --plan: the data of {recipe} is not public, it cannot be run")
+    found = rows(recipe, asked)
+    print(table(recipe, asked, found))
+    if as_json:
+        print(json.dumps({"stages": [row.to_json() for row in found]}))
+    return 0
 
 
 def _nut_station(config: NutStation) -> int:

@@ -1,16 +1,18 @@
 """A recipe's stages, planned."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from takt.policies.xr0.cache import PromptInputs
-from takt.policies.xr0.presets import OWN_TOKEN_IDS, PRESETS
+from takt.policies.xr0.presets import OWN_TOKEN_IDS, preset_or_file
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batch
 from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.flow_objective import ReleasedPrefix
 from takt.training.pipeline import TrainingConfig, build_stage
 from takt.training.plan_config import PlanConfig
 from takt.training.planner import StagePlan, plan_stage
@@ -29,10 +31,8 @@ def plan_recipe(
     Raises:
         TaktError: GPUs that do not divide a batch.
     """
-    model = config.model
     if asked.preset is not None:
-        model = PRESETS[asked.preset](model.contract)
-    config = replace(config, model=replace(model, token_ids=OWN_TOKEN_IDS))
+        config = replace(config, model=preset_or_file(asked.preset, config.model.contract))
     engine: Engine = Replicated(recompute=asked.recompute)
     if asked.engine == "sharded" and asked.gpus > 1:
         engine = Sharded(recompute=asked.recompute, replicas=asked.replicas)
@@ -61,8 +61,11 @@ def on_meta(
 ) -> tuple[Stage, Batch]:
     """A stage of the recipe and a batch of `size` samples, on the meta device."""
     # The spectrum's length follows the prefix's, which has no value here; it weighs nothing.
-    config = replace(config, objective=replace(config.objective, frequency=None))
-    with META:
+    # Every batch has a prefix, so that what is done for those that do is planned.
+    prefix = config.objective.prefix and ReleasedPrefix(probability=1.0)
+    config = replace(config, objective=replace(config.objective, frequency=None, prefix=prefix))
+    with META, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
         mask = torch.ones(1, config.horizon, config.model.action_dim)
         stage = build_stage(name, ShapedXR0(config.model), config, spec, mask)
     return stage, blank_batch(config, spec, size, META)
@@ -74,8 +77,9 @@ def blank_batch(
     """Black images; prompts as long as takt's own tokenizer makes them, a bit over Qwen's."""
     views = [camera.view for camera in spec.cameras]
     images = [np.zeros((1, c.height, c.width, 3), np.uint8) for c in spec.cameras]
-    one = XR0Processor(config.model, build_tokenizer(), views)(images, [spec.instruction])
     model, points = config.model, len(views) * config.grounding.points_per_view
+    processor = XR0Processor(replace(model, token_ids=OWN_TOKEN_IDS), build_tokenizer(), views)
+    one = processor(images, [spec.instruction])
     return Batch(
         inputs=PromptInputs(
             input_ids=one.input_ids.repeat(size, 1).to(device),

@@ -105,17 +105,12 @@ class _Held(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
 
 
-def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:  # noqa: ANN401
+def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object) -> int:
     return sdpa_flop_count(query.shape, key.shape, value.shape)
 
 
 def _attention_backward_flops(
-    gradient: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *_: Any,
-    **__: Any,  # noqa: ANN401
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object
 ) -> int:
     return sdpa_backward_flop_count(gradient.shape, query.shape, key.shape, value.shape)
 
