@@ -182,7 +182,10 @@ def test_the_hold_player_does_not_move() -> None:
 
 
 def test_a_folder_without_a_checkpoint_says_what_to_give(tmp_path: Path) -> None:
-    assert player_named("hold") != player_named("expert")
+    hold, expert = (player_named(replace(CONFIG, policy=name)) for name in ("hold", "expert"))
+    assert hold != expert
+    with pytest.raises(TaktError, match="'hold' has no model"):
+        player_named(replace(CONFIG, policy="hold", dtype="bfloat16"))
     with pytest.raises(UnusableCheckpointError, match="config.json"):
         read_chunking(tmp_path, "nut-station")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
-from takt.benchmarks.shift_config import Mode
+from takt.benchmarks.shift_config import Device, EightBit, Mode, Precision, ShiftConfig
 from takt.benchmarks.store import folder_digest
 from takt.runtime.chunking import (
     AsynchronousPrefix,
@@ -44,22 +44,41 @@ class Learned:
     """A policy from a checkpoint, in its own process."""
 
     checkpoint: Path
+    device: Device
+    dtype: Precision
+    quantise: EightBit | None
+
+    def start(self, body: str) -> PolicyProcess:
+        """The process that plans for `body`."""
+        arithmetic = {"device": self.device, "dtype": self.dtype, "quantise": self.quantise}
+        asked = {"checkpoint": str(self.checkpoint), "embodiment": body, "threads": 1}
+        return PolicyProcess(XR0_FACTORY, asked | arithmetic)
 
 
 Player = Hold | Expert | Learned
 
 
-def player_named(name: str) -> Player:
-    """`hold`, `expert`, `nano` (the packaged checkpoint) or a checkpoint's folder."""
-    match name:
+def player_named(config: ShiftConfig) -> Player:
+    """`hold`, `expert`, `nano` (the packaged checkpoint) or a checkpoint's folder.
+
+    Raises:
+        TaktError: an arithmetic was asked of a player that has no model.
+    """
+    arithmetic = (config.device, config.dtype, config.quantise)
+    if config.policy in ("hold", "expert") and arithmetic != ("cpu", "float32", None):
+        raise TaktError(
+            f"--device, --dtype and --quantise are for checkpoints, and {config.policy!r} has no "
+            "model; leave them out"
+        )
+    match config.policy:
         case "hold":
             return Hold()
         case "expert":
             return Expert()
         case "nano":
-            return Learned(packaged_checkpoint("nano_station"))
-        case _:
-            return Learned(Path(name))
+            return Learned(packaged_checkpoint("nano_station"), *arithmetic)
+        case folder:
+            return Learned(Path(folder), *arithmetic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +128,7 @@ def take_seat(
             chunking = chain(mode, facts.execute, delay)
             _require_runnable(chunking, facts.horizon, delay)
             _require_prefix(chunking, facts.max_prefix)
-            kwargs = {"checkpoint": str(checkpoint), "embodiment": station.spec.name, "threads": 1}
-            worker = PolicyProcess(XR0_FACTORY, kwargs)
+            worker = player.start(station.spec.name)
             horizon, digest = facts.horizon, folder_digest(checkpoint)
     return Seat(
         worker=GreyWorker(worker) if grey else worker,

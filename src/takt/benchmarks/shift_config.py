@@ -11,11 +11,17 @@ from takt.types import TaktError
 
 Mode = Literal["async", "sync"]
 ClockName = Literal["virtual", "wall"]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
+EightBit = Literal["int8", "int8-w8a8", "fp8", "fp8-w8a8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftConfig:
-    """What was asked for. Cycle i uses seed `seed + i`; `grey` blinds the policy, as a control."""
+    """What was asked for. Cycle i uses seed `seed + i`; `grey` blinds the policy, as a control.
+
+    Where and in which arithmetic a checkpoint runs: `device`, `dtype`, `quantise` (8-bit weights).
+    """
 
     cycles: int
     mode: Mode
@@ -25,6 +31,9 @@ class ShiftConfig:
     latency_ms: float
     policy: str
     grey: bool
+    device: Device = "cpu"
+    dtype: Precision = "float32"
+    quantise: EightBit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,9 @@ class ResolvedShift(ShiftConfig):
         words = ["takt", "shift", "--policy", self.policy, "--cycles", str(self.cycles)]
         words += ["--mode", self.mode, "--seed", str(self.seed), "--split", self.split]
         words += ["--clock", self.clock, "--latency-ms", f"{self.latency_ms:g}"]
+        words += ["--device", self.device] * (self.device != "cpu")
+        words += ["--dtype", self.dtype] * (self.dtype != "float32")
+        words += ["--quantise", self.quantise] if self.quantise else []
         return shlex.join([*words, *(["--grey"] if self.grey else [])])
 
     def differences(self, other: Self) -> list[str]:

@@ -36,6 +36,12 @@ class Config:
     """Latency that is injected (virtual) or planned for (wall)."""
     policy: str = "nano"
     """nano, expert, hold, or the folder of a checkpoint."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where a checkpoint runs."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of its weights and arithmetic."""
+    quantise: Literal["int8", "int8-w8a8", "fp8", "fp8-w8a8"] | None = None
+    """Its weights in 8 bits; w8a8: their inputs too."""
     grey: bool = False
     """Replace every image by mid grey: what a policy achieves without seeing."""
     beside: Path | None = None
@@ -74,8 +80,8 @@ def _run(config: Config) -> int:
     from takt.embodiments.nut_station.spec import SPEC
     from takt.simulation.nut_station.station import NutStation
 
-    player = player_named(config.policy)
     shift = _shift_config(config)
+    player = player_named(shift)
     require_valid(shift, learned=isinstance(player, Learned))
     beside = _read_run(config.beside) if config.beside else None
     # The expert asks on every tick and never looks: rendering for it would triple its time.

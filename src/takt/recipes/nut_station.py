@@ -66,12 +66,13 @@ def run(
 ) -> Path:
     """Demonstrate, train, then correct and refine in rounds; returns the last checkpoint's folder.
 
-    Each round's corrections come from the round before. Resumes where it was.
+    Each round's corrections come from the round before. Resumes where it was, on any number of
+    ranks. Under torchrun every rank calls it.
     """
     from takt.recipes.corrections import correct
     from takt.recipes.demonstrations import record
     from takt.recipes.run_folder import claim
-    from takt.training.parallel import launch
+    from takt.training.parallel import join, launch, on_first_rank
 
     require_processes("--ranks", ranks)
 
@@ -79,11 +80,12 @@ def run(
         if done % 10 == 0:
             log(f"  {done} episodes (seed {seed})")
 
-    asked = {"episodes": episodes, "corrections": corrections, "ranks": ranks}
-    claim(out, {**asked, "training": asdict(config)})
+    join()
+    asked = {"episodes": episodes, "corrections": corrections}
+    on_first_rank(claim, out, {**asked, "training": asdict(config)})
     data, cache = [out / "data"], out / "frames"
     log(f"demonstrations: {episodes} in {data[0]}")
-    record(data[0], episodes, 0, ranks, show)
+    on_first_rank(record, data[0], episodes, 0, ranks, show)
     policy = out / "first" / "policy"
     if not (policy / "model.safetensors").exists():
         launch(_train, ranks, config, data[0], cache, out / "first")
@@ -93,7 +95,7 @@ def run(
         log(f"round {number}: {corrections} corrections in {data[-1]}")
         attempt = partial(correct, checkpoint=policy)
         seed = CORRECTIONS_SEED + corrections * (number - 1)  # each attempt is kept
-        record(data[-1], corrections, seed, ranks, show, attempt)
+        on_first_rank(record, data[-1], corrections, seed, ranks, show, attempt)
         if not (folder / "policy" / "model.safetensors").exists():
             launch(_refine, ranks, config, tuple(data), cache, policy, folder)
         policy = folder / "policy"

@@ -1,4 +1,4 @@
-"""What a stage would take: bytes, operations and days, from a pass on the meta device."""
+"""What a stage would take: bytes, operations and days, from a pass that computes no numbers."""
 
 from dataclasses import dataclass
 from math import prod
@@ -25,7 +25,7 @@ class Memory:
         gradients: Float32, at the end of a backward pass.
         optimiser: AdamW's moments and step counts.
         average: Of the trained weights (EMA).
-        gathered: Weights as the model computes with them, where they are not `weights` themselves.
+        gathered: Weights as a sharded model computes with them.
         exchange: Buffers of the gradients under way between ranks.
         activations: Everything else at the fullest moment of a pass; estimated.
         peak: Estimated most at a time.
@@ -73,8 +73,9 @@ def plan_stage(
     set_recompute(stage.policy.layers(), engine.recompute)
     parameters = [*stage.parameters()]
     trained = sum(p.numel() for p in stage.trainable())
-    held = stage.to(torch.bfloat16) if bf16 else stage
-    passed = trace(held, batch, keep_gradients=isinstance(engine, Replicated))
+    whole = isinstance(engine, Replicated)
+    held = stage.to(torch.bfloat16) if bf16 and not whole else stage
+    passed = trace(held, batch, keep_gradients=whole, autocast=bf16 and whole)
     return StagePlan(
         name=name,
         parameters=sum(p.numel() for p in parameters),
@@ -101,12 +102,10 @@ def _memory(
         "average": _FLOAT32 * elements(shapes, parts),
     }
     kept = states["weights"] + states["optimiser"] + states["average"]
-    if parts == 1:
-        gathered = width * elements(everything) if bf16 else 0
-        exchange = _FLOAT32 * elements(shapes) if ranks > 1 else 0
-        wider = (_FLOAT32 - width) * elements(moved)  # gradients leave autocast as float32
-        most = kept + max(gathered + wider + peak, states["gradients"] + exchange)
-        held = max(0, peak - width * elements(moved))
+    if isinstance(engine, Replicated):
+        gathered, exchange = 0, _FLOAT32 * elements(shapes) if ranks > 1 else 0
+        most = kept + max(peak, states["gradients"] + exchange)
+        held = max(0, peak - states["gradients"])
     else:
         gathered = width * elements(everything)
         layer, rest = _units(stage, moved)

@@ -1,6 +1,6 @@
-"""A stage's forward and backward pass on the meta device: its memory and arithmetic, no numbers.
+"""A stage's forward and backward pass on fake tensors: its memory and arithmetic, no numbers.
 
-Every tensor has a size there and no content, so 4.7 B run on a laptop in seconds.
+They have sizes and no content, so 4.7 B run on a laptop in seconds; autocast treats them as real.
 """
 
 import weakref
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
@@ -35,17 +36,20 @@ class Trace:
 
 
 class ShapedXR0(XR0):
-    """For the meta device, where no token has a value: image tokens are taken to come first."""
+    """For tokens without a value: image tokens are taken to come first."""
 
     def _visual_rows(self, input_ids: Tensor, expected: int) -> Tensor:
         return torch.arange(expected, device=input_ids.device)
 
 
-def trace(stage: Stage, batch: Batch, *, keep_gradients: bool) -> Trace:
-    """Run `stage` on `batch`, both on the meta device.
+def trace(stage: Stage, batch: Batch, *, keep_gradients: bool, autocast: bool = False) -> Trace:
+    """Run `stage` on `batch`, both on the meta device; the stage's weights become fake ones.
 
     Without `keep_gradients` each gradient is handed on as soon as it is there, as FSDP2 does.
     """
+    # The flow's draws are small and real: whether a batch has a prefix is asked of their values.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        stage, batch = stage.to_empty(device="cpu"), batch.to(torch.device("cpu"))
     reached = set[str]()
 
     def note(name: str) -> Callable[[Tensor], None]:
@@ -61,7 +65,9 @@ def trace(stage: Stage, batch: Batch, *, keep_gradients: bool) -> Trace:
         if parameter in trained:
             parameter.register_post_accumulate_grad_hook(note(name))
     with _Held(stage) as held:
-        stage.losses(batch, torch.Generator().manual_seed(0))["loss"].backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = stage.losses(batch, torch.Generator().manual_seed(0))["loss"]
+        loss.backward()
     return Trace(flops=held.flops, peak=held.peak, reached=frozenset(reached))
 
 

@@ -19,7 +19,8 @@ _VISION_THETA = 10_000.0
 
 def inverse_frequencies(dim: int, theta: float, precision: Precision) -> Tensor:
     """(dim / 2,) float32; "bfloat16" rounds them as a cast of the whole released model does."""
-    frequencies = 1.0 / theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
+    exponents = torch.arange(0, dim, 2, dtype=torch.float32, device="cpu") / dim
+    frequencies = 1.0 / theta**exponents
     return frequencies.bfloat16().float() if precision == "bfloat16" else frequencies
 
 
@@ -44,7 +45,7 @@ def text_rotary(
     Returns:
         cos and sin, (batch, 1, token, head_dim).
     """
-    axis = torch.zeros(head_dim // 2, dtype=torch.long)
+    axis = torch.zeros(head_dim // 2, dtype=torch.long, device="cpu")
     for number in (1, 2):
         axis[number : sections[number] * 3 : 3] = number
     frequencies = inverse_frequencies(head_dim, theta, precision).to(positions.device)
@@ -54,6 +55,7 @@ def text_rotary(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # else training after an inference could not use the tensors kept
 def vision_rotary(
     height: int, width: int, merge: int, head_dim: int, precision: Precision
 ) -> Rotary:
@@ -67,7 +69,8 @@ def vision_rotary(
     """
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     frequencies = inverse_frequencies(head_dim // 2, _VISION_THETA, precision).to(dtype)
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    axes = (torch.arange(size, device="cpu") for size in (height, width))
+    rows, columns = torch.meshgrid(*axes, indexing="ij")
     coordinates = torch.stack((merge_order(rows, merge), merge_order(columns, merge)), dim=-1)
     angles = (coordinates[..., None].to(dtype) * frequencies).flatten(1)
     angles = torch.cat((angles, angles), dim=-1)

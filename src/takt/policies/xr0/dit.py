@@ -21,7 +21,7 @@ Join = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(layer, own keys, own values) -> those of [VLM, own], (batch, head, token, head_dim)."""
 
 TIME_FREQUENCIES = 256
-_RMS_EPS = 1e-6
+RMS_EPS = 1e-6
 # Frequencies within 0.03 ulp of a tie, which the released code's recorded runs round up.
 _TIES_ROUNDED_UP = (12, 106)
 _MODULATIONS = 6  # shift, scale, gate of attention, then of the MLP
@@ -64,6 +64,7 @@ class TimeEmbedder(nn.Module):
 
 
 @cache
+@torch.inference_mode(mode=False)  # else training after an inference could not use the tensor kept
 def _time_frequencies() -> Tensor:
     """(128,) float32, geometric from 1 towards 1e-4.
 
@@ -71,10 +72,10 @@ def _time_frequencies() -> Tensor:
     of 1000 times the frequency carry that into the velocity (1e-4 at late flow times).
     """
     half = TIME_FREQUENCIES // 2
-    exponent = -math.log(10_000) * torch.arange(half, dtype=torch.float32) / half
+    exponent = -math.log(10_000) * torch.arange(half, dtype=torch.float32, device="cpu") / half
     frequencies = exponent.double().exp().float()
     ties = list(_TIES_ROUNDED_UP)
-    frequencies[ties] = frequencies[ties].nextafter(torch.ones(len(ties)))
+    frequencies[ties] = frequencies[ties].nextafter(torch.ones(len(ties), device="cpu"))
     return frequencies
 
 
@@ -101,7 +102,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return rms_norm(x, self.weight, _RMS_EPS)
+        return rms_norm(x, self.weight, RMS_EPS)
 
 
 class Attention(nn.Module):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from takt.policies.xr0.dit import RMS_EPS
+
 _ALIGNMENT = 16
 _HIDDEN = -1e30
-_EPS = 1e-6  # of the norms of queries and keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class FusedAttention:
         batch, tokens, _, _, width = cos.shape
         parts = qkv.view(batch, tokens, 3, -1, width)
         pair = parts[:, :, :2].float()
-        inverse = torch.rsqrt(pair.square().mean(-1, keepdim=True) + _EPS)
+        inverse = torch.rsqrt(pair.square().mean(-1, keepdim=True) + RMS_EPS)
         pair = (pair * cos + pair.roll(width // 2, dims=-1) * sin) * inverse
         query, key = pair.to(qkv.dtype).permute(2, 0, 3, 1, 4).unbind(0)
         joint.own_keys.copy_(key)
@@ -88,4 +89,4 @@ def additive_mask(seen: Tensor, joint: JointKV) -> Tensor:
     """0 where `seen` (B or 1, 1, q, S + q) is true, else and on the padding a large negative."""
     padded = functional.pad(seen, (0, joint.keys.shape[2] - seen.shape[3]))
     mask = joint.keys.new_zeros(padded.shape)
-    return mask.masked_fill_(~padded, _HIDDEN)
+    return mask.masked_fill_(~padded, max(_HIDDEN, torch.finfo(mask.dtype).min))

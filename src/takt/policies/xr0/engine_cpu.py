@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from takt.policies.xr0.dit import DiTLayer
+from takt.policies.xr0.dit import RMS_EPS, DiTLayer
 from takt.policies.xr0.engine_attention import JointKV, Tables
-from takt.policies.xr0.engine_layers import RMS_EPS, Modulation, stack
+from takt.policies.xr0.engine_layers import Modulation, stack
 from takt.policies.xr0.engine_linear import Product, fuse, product_of
 from takt.policies.xr0.model import XR0
 

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from takt.policies.xr0.dit import DiTLayer
+from takt.policies.xr0.dit import RMS_EPS, DiTLayer
 from takt.policies.xr0.engine_attention import FusedAttention, JointKV, Tables
 from takt.policies.xr0.engine_linear import Product, fuse, product_of
 from takt.policies.xr0.model import XR0
-
-RMS_EPS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

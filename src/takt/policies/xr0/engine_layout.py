@@ -16,7 +16,7 @@ class EngineError(TaktError):
 
 
 @dataclass(frozen=True, slots=True)
-class PromptLayout:
+class ServedLayout:
     """Everything of a prompt but its words and pixels, on the host.
 
     Attributes:
@@ -36,7 +36,7 @@ class PromptLayout:
     pixel_shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, inputs: PromptInputs, config: XR0Config) -> "PromptLayout":
+    def of(cls, inputs: PromptInputs, config: XR0Config) -> "ServedLayout":
         """Read off `inputs`; costs a wait if they are on a GPU."""
         mask = inputs.attention_mask
         is_image = (inputs.input_ids == config.token_ids.image).flatten()
@@ -49,7 +49,7 @@ class PromptLayout:
             pixel_shape=tuple(inputs.pixel_values.shape),
         )
 
-    def require(self, other: "PromptLayout") -> None:
+    def require(self, other: "ServedLayout") -> None:
         """Raise an `EngineError` unless `other` is the same layout."""
         for name in ("ids_shape", "pixel_shape", "grids"):
             expected, got = getattr(self, name), getattr(other, name)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from takt.policies.xr0.quantisation import QuantisedLinear
+from takt.policies.xr0.engine_layout import EngineError
+from takt.policies.xr0.quantisation import QuantisedLinear, side_by_side
 
 Product = Callable[[Tensor, Tensor | None], Tensor]
 """(rows, in) and a bias (out,) -> (rows, out)."""
@@ -16,13 +16,16 @@ def fuse(layers: Sequence[nn.Module]) -> nn.Module:
     """One layer whose output is theirs side by side.
 
     Their weights become views of its storage, so that nothing is held twice and they keep working.
+
+    Raises:
+        EngineError: They have adapters.
     """
     if all(isinstance(layer, QuantisedLinear) for layer in layers):
         return QuantisedLinear.joined([x for x in layers if isinstance(x, QuantisedLinear)])
-    plain = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    if len(plain) != len(layers) or any(layer.bias is not None for layer in plain):
-        raise AssertionError("only linear layers of one kind and without a bias merge")
-    weight = torch.cat([layer.weight.detach() for layer in plain])
+    plain = [_plain(layer) for layer in layers]
+    if any(layer.bias is not None for layer in plain):
+        raise AssertionError("layers with a bias are not merged")
+    weight = side_by_side([layer.weight.detach() for layer in plain])
     for layer, part in zip(plain, weight.split([len(x.weight) for x in plain]), strict=True):
         layer.weight.data = part
     outputs, inputs = weight.shape
@@ -32,15 +35,24 @@ def fuse(layers: Sequence[nn.Module]) -> nn.Module:
 
 
 def product_of(layer: nn.Module) -> Product:
-    """The product of a plain or quantised layer, without its own bias."""
-    match layer:
-        case QuantisedLinear():
-            return _Quantised(layer)
-        case nn.Linear():
-            weight = layer.weight.detach()
-            return lambda x, bias: functional.linear(x, weight, bias)
-        case _:
-            raise AssertionError(f"not a linear layer: {type(layer).__name__}")
+    """The product of a plain or quantised layer, without its own bias.
+
+    Raises:
+        EngineError: It has an adapter.
+    """
+    if isinstance(layer, QuantisedLinear):
+        return _Quantised(layer)
+    weight = _plain(layer).weight.detach()
+    return lambda x, bias: functional.linear(x, weight, bias)
+
+
+def _plain(layer: nn.Module) -> nn.Linear:
+    if type(layer) is not nn.Linear:
+        raise EngineError(
+            f"expected plain or quantised linear layers, got {type(layer).__name__}; "
+            "merge adapters into the weights first (`lora.merge_adapters`)"
+        )
+    return layer
 
 
 class _Quantised:

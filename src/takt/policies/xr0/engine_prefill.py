@@ -21,7 +21,7 @@ from takt.policies.common.kernels import attend, rms_norm
 from takt.policies.common.qwen3_vl import VisualFeatures, run_vision, vision_layout
 from takt.policies.common.rotary import rotate, text_rotary
 from takt.policies.xr0.cache import PromptInputs, VLMCache
-from takt.policies.xr0.engine_layout import PromptLayout
+from takt.policies.xr0.engine_layout import ServedLayout
 from takt.policies.xr0.engine_linear import fuse
 from takt.policies.xr0.masks import causal_mask
 from takt.policies.xr0.model import XR0
@@ -52,7 +52,7 @@ class Prefill:
         config, device = model.config, model.sink.weight.device
         text = config.text
         self._vlm, self._config = model.vlm.model, config
-        self._layout = PromptLayout.of(inputs, config)
+        self._layout = ServedLayout.of(inputs, config)
         self._pixels = torch.empty(self._layout.pixel_shape, device=device, dtype=model.dtype)
         self._ids = torch.empty(self._layout.ids_shape, device=device, dtype=torch.long)
         self.load(inputs)
@@ -78,7 +78,7 @@ class Prefill:
 
     def load(self, inputs: PromptInputs) -> None:
         """Set words and pixels; an `EngineError` if anything else of the prompt changed."""
-        self._layout.require(PromptLayout.of(inputs, self._config))
+        self._layout.require(ServedLayout.of(inputs, self._config))
         self._ids.copy_(inputs.input_ids, non_blocking=True)
         self._pixels.copy_(inputs.pixel_values, non_blocking=True)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from takt.embodiments import embodiment_spec
+from takt.policies.xr0 import quantisation
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint, runnable
 from takt.policies.xr0.config import Contract
@@ -55,6 +56,7 @@ class XR0Policy:
         *,
         dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
+        quantise: quantisation.Mode | None = None,
         threads: int = 1,
     ) -> "XR0Policy":
         """Open a checkpoint for a body.
@@ -66,6 +68,7 @@ class XR0Policy:
             dtype: Of weights and arithmetic; None keeps what is stored, without copying it.
                 bfloat16 halves the memory of a large checkpoint.
             device: Where the model runs; a contract with a `prefix_time` of its own needs a CPU.
+            quantise: 8-bit weights of the large linear layers, rounded once they are loaded.
             threads: torch's CPU threads of this process.
 
         Raises:
@@ -73,7 +76,10 @@ class XR0Policy:
             NotEnoughMemoryError: The weights do not fit.
         """
         torch.set_num_threads(threads)
-        return cls(load_checkpoint(directory, contract, dtype=dtype, device=device), embodiment)
+        checkpoint = load_checkpoint(directory, contract, dtype=dtype, device=device)
+        if quantise is not None:
+            quantisation.quantise(runnable(checkpoint.model), quantise)
+        return cls(checkpoint, embodiment)
 
     def reset(self, seed: int) -> None:
         """Start an episode whose noise depends on `seed` only."""
@@ -170,8 +176,22 @@ class XR0Policy:
             )
 
 
-def load_policy(checkpoint: str, embodiment: str, threads: int) -> XR0Policy:
+def load_policy(
+    checkpoint: str,
+    embodiment: str,
+    threads: int,
+    device: str,
+    dtype: str,
+    quantise: quantisation.Mode | None,
+) -> XR0Policy:
     """The policy process's factory: plain arguments, so that they can cross to another process."""
-    policy = XR0Policy.load(Path(checkpoint), embodiment_spec(embodiment), threads=threads)
+    policy = XR0Policy.load(
+        Path(checkpoint),
+        embodiment_spec(embodiment),
+        dtype=getattr(torch, dtype),
+        device=device,
+        quantise=quantise,
+        threads=threads,
+    )
     policy.warm_up()
     return policy
