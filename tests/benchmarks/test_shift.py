@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from fakes import SPEC, FakePolicy, FakeStation, Silent
 
-from takt.benchmarks.checkpoint import UnusableCheckpointError, read_chunking
 from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, player_named
 from takt.benchmarks.shift import require_valid, resolve, run_shift
@@ -181,24 +180,11 @@ def test_the_hold_player_does_not_move() -> None:
     np.testing.assert_array_equal(policy.infer(station.observe(), None).actions, first)
 
 
-def test_a_folder_without_a_checkpoint_says_what_to_give(tmp_path: Path) -> None:
+def test_a_player_without_a_model_takes_no_dtype() -> None:
     hold, expert = (player_named(replace(CONFIG, policy=name)) for name in ("hold", "expert"))
     assert hold != expert
     with pytest.raises(TaktError, match="'hold' has no model"):
         player_named(replace(CONFIG, policy="hold", dtype="bfloat16"))
-    with pytest.raises(UnusableCheckpointError, match="config.json"):
-        read_chunking(tmp_path, "nut-station")
-
-
-def test_a_checkpoint_for_another_body_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"takt": {"contract": {"max_prefix": 6}}}')
-    (tmp_path / "preprocessor_config.json").write_text(
-        '{"action_config": {"aloha": {"mean": [[0], [0]], "execute_horizon": 1}}}'
-    )
-    facts = read_chunking(tmp_path, "aloha")
-    assert (facts.horizon, facts.execute, facts.max_prefix) == (2, 1, 6)
-    with pytest.raises(UnusableCheckpointError, match="nut-station.*aloha"):
-        read_chunking(tmp_path, "nut-station")
 
 
 def test_a_cycle_file_that_is_not_its_own_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """What a shift must know of a checkpoint before any model is loaded; reads its JSON only."""
 
-import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from takt.policies.xr0.checkpoint_files import CONFIG, PREPROCESSOR, read_json
+from takt.policies.xr0.preprocessor_config import read_bodies
+from takt.policies.xr0.released_config import from_json
 from takt.types import TaktError
 
 
@@ -33,38 +34,21 @@ def read_chunking(folder: Path, embodiment: str) -> CheckpointChunking:
     Raises:
         UnusableCheckpointError: there is none, it is damaged, or it drives other bodies.
     """
-    config = _read(folder, "config.json")
-    bodies = _read(folder, "preprocessor_config.json").get("action_config", {})
+    try:
+        config = from_json(read_json(folder / CONFIG))
+        bodies = read_bodies(read_json(folder / PREPROCESSOR), config)
+    except TaktError as error:
+        raise UnusableCheckpointError(
+            f"{folder}: {error}. --policy takes nano, expert, hold or a checkpoint's folder"
+        ) from error
     if embodiment not in bodies:
         raise UnusableCheckpointError(
             f"expected a checkpoint for {embodiment!r}, {folder} drives "
             f"{', '.join(bodies) or 'no body'}; choose another with --policy"
         )
-    try:
-        steps = len(bodies[embodiment]["mean"])
-        return CheckpointChunking(
-            horizon=steps,
-            execute=bodies[embodiment].get("execute_horizon", steps),
-            max_prefix=config["takt"]["contract"]["max_prefix"],
-        )
-    except (KeyError, TypeError) as error:
-        raise UnusableCheckpointError(
-            f"expected action statistics and takt.contract with all its fields in {folder}, got "
-            f"{error!r}; if only the contract is missing, `load_checkpoint(folder, contract)` and "
-            "`save_checkpoint` add it; else train or download the checkpoint again"
-        ) from error
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    if not path.is_file():
-        raise UnusableCheckpointError(
-            f"expected a checkpoint in {folder}, found no {name}; "
-            "give --policy nano|expert|hold or the folder that `takt train` wrote"
-        )
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UnusableCheckpointError(
-            f"expected JSON in {path}, got {error}; the checkpoint is damaged"
-        ) from error
+    body = bodies[embodiment]
+    return CheckpointChunking(
+        horizon=body.action.horizon,
+        execute=body.execute_horizon,
+        max_prefix=config.contract.max_prefix,
+    )

@@ -66,10 +66,26 @@ def existing_file(path: Path) -> Path:
     """`path`, if it is a file; else a `CheckpointError` that names it."""
     if not path.is_file():
         raise CheckpointError(
-            f"checkpoint file not found: {path}; give the folder that `takt train` wrote or that "
-            "was downloaded whole"
+            f"checkpoint file not found: {path}{_mistaken(path.parent)}; give the folder that "
+            "`takt train` wrote or that was downloaded whole"
         )
     return path
+
+
+def _mistaken(folder: Path) -> str:
+    """What was given in place of a checkpoint's folder, where that can be told."""
+    kind = ""
+    if not folder.exists():
+        kind = "is not there"
+    elif not folder.is_dir():
+        kind = "is a file, not a folder"
+    elif (folder / "meta" / "info.json").is_file():
+        kind = "is a LeRobot dataset"
+    elif (folder / "inputs.safetensors").is_file():
+        kind = "is a recorded case of `takt model parity`"
+    elif (folder / "policy" / CONFIG).is_file():
+        kind = f"is a run's folder, its checkpoint is {folder / 'policy'}"
+    return f" ({folder} {kind})" if kind else ""
 
 
 def read_json(path: Path) -> dict[str, Any]:
