@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": BODY,
     "runtime": BODY | {"datasets"},
     "training": BODY | {"datasets", "policies"},
-    "benchmarks": BODY | {"folder_lock", "datasets", "simulation", "runtime"},
+    "benchmarks": BODY | INNER | {"folder_lock", "runtime"},
     "recipes": BODY | INNER | OUTER,
     "doctor": {"types", "extras"},
     "commands": BODY | INNER | OUTER | {"recipes", "doctor"},
