@@ -4,14 +4,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
+from takt.policies.common.rotary import vision_rotary
+from takt.policies.xr0.chunk_inputs import ChunkInputError
 from takt.policies.xr0.config import HF_RELEASE, TRAINING_TIME_RTC, XR0_POSTTRAIN
+from takt.policies.xr0.dit import _time_frequencies
 from takt.policies.xr0.engine import Engine
 from takt.policies.xr0.engine_flow import FlowLoop
 from takt.policies.xr0.engine_layers import FusedLayers
 from takt.policies.xr0.engine_layout import EngineError
+from takt.policies.xr0.lora import add_adapters
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
+from takt.policies.xr0.quantisation import MODES, QuantisedLinear, quantise
+from takt.types import TaktError
 
 HORIZON = 10
 TOLERANCE = 1e-5
@@ -122,10 +129,83 @@ def test_another_layout_or_shape_is_refused(models, prompts):
     moved = replace(inputs, position_ids=inputs.position_ids + 1)
     with pytest.raises(EngineError, match="position_ids"):
         engine.plan(moved, state, mask, noise)
-    with pytest.raises(EngineError, match="noise"):
-        engine.refresh(state, mask, noise[:, 1:])
-    with pytest.raises(EngineError, match="prefix"):
-        engine.refresh(state, mask, noise, torch.cat((clean, clean), dim=1))
+
+
+def bad_chunks(state, mask, noise, clean):
+    """What is wrong, and the arguments."""
+    return {
+        "state": (state.repeat(2, 1, 1), mask, noise, clean),
+        "noise": (state, mask, noise[..., 1:], clean),
+        "action_mask": (state, mask[:, 1:], noise, clean),
+        "prefix": (state, mask, noise, torch.cat((clean, clean), dim=1)),
+        "prefix: expected shape": (state, mask, noise, clean[..., :1]),
+        "state.*finite": (state * torch.nan, mask, noise, clean),
+        "noise.*finite": (state, mask, noise / 0, clean),
+        "prefix.*finite": (state, mask, noise, clean / 0),
+    }
+
+
+def test_a_chunk_of_another_shape_or_without_a_value_is_refused(models, prompts):
+    model, inputs = models[HF_RELEASE.name], one_prompt(prompts)
+    engine = Engine(model, inputs, HORIZON)
+    for fault, arguments in bad_chunks(*draw(model.config, 1)).items():
+        for plan in (engine.plan, model.sample):
+            with pytest.raises(ChunkInputError, match=fault):
+                plan(inputs, *arguments)
+    with pytest.raises(ChunkInputError, match="step"):
+        model.sample(inputs, *draw(model.config, 1), steps=0)
+    with pytest.raises(ChunkInputError, match="step"):
+        Engine(model, inputs, HORIZON, steps=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mode", [None, *MODES])
+def test_every_precision_plans_what_sample_does(prompts, mode, dtype):
+    model, inputs = random_model(XR0_POSTTRAIN).to(dtype), one_prompt(prompts)
+    if mode is not None:
+        quantise(model, mode)
+    state, mask, noise, clean = draw(model.config, 1)
+    planned = Engine(model, inputs, HORIZON).plan(inputs, state, mask, noise, clean[:, :3])
+    expected = model.sample(inputs, state, mask, noise, clean[:, :3])
+    assert cosine_similarity(planned.float().flatten(), expected.float().flatten(), 0) > 0.995
+
+
+def test_a_second_engine_shares_the_weights_of_the_first(prompts):
+    model, inputs = random_model(HF_RELEASE), one_prompt(prompts)
+    Engine(model, inputs, HORIZON)
+    before = [weight.data_ptr() for weight in model.parameters()]
+    state, mask, noise, _ = draw(model.config, 1)
+    planned = Engine(model, inputs, HORIZON).plan(inputs, state, mask, noise)
+    assert before == [weight.data_ptr() for weight in model.parameters()]
+    expected = model.sample(inputs, state, mask, noise)
+    torch.testing.assert_close(planned, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_adapters_are_not_dropped_in_silence(prompts):
+    model = random_model(HF_RELEASE)
+    add_adapters(model, 2)
+    with pytest.raises(TaktError, match="merge_adapters"):
+        Engine(model, one_prompt(prompts), HORIZON)
+    with pytest.raises(TaktError, match="merge_adapters"):
+        quantise(model, "int8")
+
+
+def test_a_cast_leaves_eight_bits_alone():
+    model = quantise(random_model(HF_RELEASE), "fp8").bfloat16()
+    (layer, *_) = (x for x in model.modules() if isinstance(x, QuantisedLinear))
+    assert (layer.weight.element_size(), layer.codes.dtype) == (1, torch.float8_e4m3fn)
+
+
+def test_the_model_trains_after_an_inference(prompts):
+    model, inputs = random_model(HF_RELEASE), one_prompt(prompts)
+    state, mask, noise, clean = draw(model.config, 1)
+    vision_rotary.cache_clear()
+    _time_frequencies.cache_clear()
+    with torch.inference_mode():
+        model.sample(inputs, state, mask, noise)
+    cache = model.encode(inputs)
+    model.velocity(cache, state, clean, torch.full((1,), 0.5), mask).sum().backward()
+    assert model.sink.weight.grad is not None
 
 
 def test_clean_actions_at_a_time_of_their_own_are_refused(prompts):

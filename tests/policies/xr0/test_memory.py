@@ -7,9 +7,13 @@ from takt.policies.xr0.memory import (
     NotEnoughMemoryError,
     available_bytes,
     named_refusal,
+    named_shortage,
     require_memory,
 )
+from takt.policies.xr0.model import XR0
+from takt.policies.xr0.presets import nano
 from takt.policies.xr0.weights import load_weights, write_weights
+from takt.types import TaktError
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -136,3 +140,22 @@ def test_the_tightest_control_group_counts_without_its_file_cache(tmp_path, grou
     write(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()})
     write(tmp_path, {"proc/self/cgroup": group, "proc/meminfo": "MemAvailable: 99 kB\n"})
     assert available_bytes(CPU, tmp_path) == 5000 - 3000 + 1300
+
+
+def test_a_shortage_during_inference_says_what_is_needed_and_fits(prompts, free):
+    free(3_000_000)
+    model = XR0(nano())
+    with pytest.raises(NotEnoughMemoryError) as error, named_shortage(model, prompts):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes")
+    message = str(error.value)
+    assert f"{prompts.input_ids.numel()} prompt tokens" in message
+    assert "got 0.003 GB on cpu ([enforce fail]" in message
+    assert "dtype bfloat16" in message
+    with pytest.raises(RuntimeError, match="something else"), named_shortage(model, prompts):
+        raise RuntimeError("something else")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(released):
+    with pytest.raises(TaktError, match=r"GPU for device 'cuda'.*cpu"):
+        require_memory(released, None, torch.device("cuda"))

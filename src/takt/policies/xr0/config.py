@@ -5,7 +5,7 @@ Field names follow the released `config.json`. Torch is not imported here.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from takt.types import TaktError
 
@@ -190,7 +190,13 @@ class XR0Config:
     """Standard deviation of the vision position table at initialisation."""
 
     def __post_init__(self) -> None:
-        """The DiT must fit on the VLM's keys and values."""
+        """The DiT must fit on the VLM's keys and values; counts are at least 1."""
+        counts = "state_length", "state_dim", "action_dim", "flow_steps"
+        if bad := {name: getattr(self, name) for name in counts if getattr(self, name) < 1}:
+            raise TaktError(f"expected at least 1 of each of {', '.join(counts)}, got {bad}")
+        if self.rotary not in get_args(RotaryPrecision):
+            allowed = ", ".join(get_args(RotaryPrecision))
+            raise TaktError(f"expected a rotary precision of {allowed}, got {self.rotary!r}")
         text, dit = self.text, self.dit
         if dit.head_dim != text.head_dim or dit.num_heads % text.num_key_value_heads:
             raise TaktError(

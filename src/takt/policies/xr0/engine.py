@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.chunk_inputs import require_finite, require_shapes, require_steps
 from takt.policies.xr0.config import Contract
 from takt.policies.xr0.engine_cpu import KeptLayers
 from takt.policies.xr0.engine_flow import FlowLoop
 from takt.policies.xr0.engine_graph import Recorded
 from takt.policies.xr0.engine_layers import FusedLayers
-from takt.policies.xr0.engine_layout import EngineError, require_chunk_shapes
+from takt.policies.xr0.engine_layout import EngineError
 from takt.policies.xr0.engine_prefill import Prefill
+from takt.policies.xr0.memory import named_shortage
 from takt.policies.xr0.model import XR0
 
 
@@ -52,11 +54,17 @@ class Engine:
                 compiler, or Triton on a GPU).
         """
         _require_shared_time(model.config.contract)
+        self._shape = len(inputs.input_ids), horizon
+        self._model = model
+        with named_shortage(model, inputs):
+            self._prepare(inputs, horizon, require_steps(steps, model.config), compiled)
+
+    def _prepare(self, inputs: PromptInputs, horizon: int, steps: int, compiled: bool) -> None:
+        model = self._model
         self._prefill = Prefill(model, inputs)
         self._prefill.see()
         cache = self._prefill.read()
         device = model.sink.weight.device
-        steps = steps or model.config.flow_steps
         eager_cpu = device.type == "cpu" and model.dtype == torch.float32 and not compiled
         layers = KeptLayers if eager_cpu else FusedLayers
         self._flow = FlowLoop(model, cache, horizon, steps, layers=layers, compiled=compiled)
@@ -79,10 +87,12 @@ class Engine:
         """Look, then plan; arguments and result as of `XR0.sample`.
 
         Raises:
-            EngineError: Inputs of another shape or layout than the engine's.
+            EngineError: A prompt of another layout than the engine's.
+            ChunkInputError: As of `refresh`.
         """
-        self.look(inputs)
-        return self.refresh(state, action_mask, noise, prefix)
+        with named_shortage(self._model, inputs):
+            self.look(inputs)
+            return self.refresh(state, action_mask, noise, prefix)
 
     @torch.inference_mode()
     def look(self, inputs: PromptInputs) -> None:
@@ -94,8 +104,15 @@ class Engine:
     def refresh(
         self, state: Tensor, action_mask: Tensor, noise: Tensor, prefix: Tensor | None = None
     ) -> Tensor:
-        """Plan from a newer state on the kept keys and values: the action expert alone runs."""
-        require_chunk_shapes(self._flow.chunk, self._flow.state, state, action_mask, noise, prefix)
+        """Plan from a newer state on the kept keys and values: the action expert alone runs.
+
+        Raises:
+            ChunkInputError: Inputs of another shape, or not finite; those on a GPU are not
+                searched for NaN, which would mean waiting for it.
+        """
+        require_shapes(self._model.config, self._shape, state, action_mask, noise, prefix)
+        given = {"state": state, "noise": noise, "prefix": prefix}
+        require_finite(**{name: x for name, x in given.items() if x is not None and x.is_cpu})
         with torch.inference_mode():
             self._flow.begin(state, action_mask, noise, prefix)
             self._integrate()

@@ -67,27 +67,3 @@ def _equal(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None:
         return a is b
     return torch.equal(a, b)
-
-
-def require_chunk_shapes(
-    chunk: Tensor,
-    states: Tensor,
-    state: Tensor,
-    action_mask: Tensor,
-    noise: Tensor,
-    prefix: Tensor | None,
-) -> None:
-    """Raise an `EngineError` unless a chunk's inputs fit the buffers `chunk` and `states`."""
-    batch, horizon, width = chunk.shape
-    rows = 1 if action_mask.shape[:1] == (1,) else batch
-    expected: list[tuple[str, Tensor, tuple[int, ...]]] = [
-        ("state", state, tuple(states.shape)),
-        ("noise", noise, (batch, horizon, width)),
-        ("action_mask", action_mask, (rows, horizon, width)),
-    ]
-    if prefix is not None:
-        length = min(prefix.shape[1], horizon) if prefix.ndim == 3 else 0
-        expected.append(("prefix", prefix, (batch, length, width)))
-    for name, given, shape in expected:
-        if tuple(given.shape) != shape:
-            raise EngineError(f"{name}: expected {shape}, got {tuple(given.shape)}")

@@ -1,4 +1,4 @@
-"""Whether a model fits in the memory of its device, before anything is loaded."""
+"""Whether a model fits in the memory of its device, and what to say where it does not."""
 
 import resource
 from collections.abc import Iterator, Mapping
@@ -6,13 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from takt.policies.xr0.model import XR0
+from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.presets import PRESETS
 from takt.types import TaktError
+
+if TYPE_CHECKING:
+    from takt.policies.xr0.model import XR0
 
 
 class NotEnoughMemoryError(TaktError):
@@ -46,7 +51,13 @@ def require_memory(
 
     Raises:
         NotEnoughMemoryError: They do not.
+        TaktError: A GPU is asked for where there is none.
     """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise TaktError(
+            f"expected a GPU for device {str(device)!r}, torch finds none; use the cpu, or install "
+            "a CUDA build of torch (`takt doctor` tells which one is there)"
+        )
     available = available_bytes(device)
     need = Need.of(weights, dtype)
     if available is not None and need.bytes > available:
@@ -65,14 +76,59 @@ def named_refusal(need: Need, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # Of torch's errors only that of a GPU has a class of its own.
-        is_refusal = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not is_refusal and "allocate memory" not in str(error):
+        if not _is_refusal(error):
             raise
-        known = [available_bytes(device), _address_space_bytes()]
-        available = min((free for free in known if free is not None), default=0)
-        reason = f" ({next(iter(str(error).splitlines()), 'refused')})"
-        raise _shortage(need, available, device, reason) from error
+        raise _shortage(need, _free(device), device, _reason(error)) from error
+
+
+@contextmanager
+def named_shortage(model: "XR0", inputs: PromptInputs) -> Iterator[None]:
+    """Give an allocation refused during inference the words of `require_memory`.
+
+    Raises:
+        NotEnoughMemoryError: Something in the block could not be allocated.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_refusal(error):
+            raise
+        tokens, patches = inputs.input_ids.numel(), len(inputs.pixel_values)
+        device = model.sink.weight.device
+        free, need = _free(device), Need.of(model.state_dict(), None)
+        working = working_bytes(model.config, tokens, patches, model.dtype)
+        raise NotEnoughMemoryError(
+            f"expected about {working / 1e9:.3g} GB of free memory beside weights of "
+            f"{need.bytes / 1e9:.3g} GB for {tokens} prompt tokens and {patches} image patches, "
+            f"got {free / 1e9:.3g} GB on {device}{_reason(error)}; give fewer or smaller images; "
+            f"{_advice(need.parameters, need.bytes + working, need.bytes + free)}"
+        ) from error
+
+
+def working_bytes(config: XR0Config, tokens: int, patches: int, dtype: torch.dtype) -> int:
+    """What an inference takes beside the weights, estimated: one layer's tensors, kept KV."""
+    text, vision, dit = config.text, config.vision, config.dit
+    heads = text.num_attention_heads + 2 * text.num_key_value_heads
+    row = 8 * text.hidden_size + 3 * text.intermediate_size + heads * text.head_dim
+    seeing = patches * (8 * vision.hidden_size + 2 * vision.intermediate_size)
+    kept = text.num_key_value_heads * text.head_dim + dit.hidden_size
+    kept *= 2 * tokens * dit.num_hidden_layers
+    return dtype.itemsize * (max(seeing, tokens * row) + kept)
+
+
+def _is_refusal(error: Exception) -> bool:
+    # Of torch's errors only that of a GPU has a class of its own.
+    is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_named or "allocate memory" in str(error)
+
+
+def _reason(error: Exception) -> str:
+    return f" ({next(iter(str(error).splitlines()), 'refused')})"
+
+
+def _free(device: torch.device) -> int:
+    known = [available_bytes(device), _address_space_bytes()]
+    return min((free for free in known if free is not None), default=0)
 
 
 def _shortage(
@@ -118,6 +174,8 @@ def _advice(count: int, needed: int, available: int) -> str:
 
 @cache
 def _preset_parameters(name: str) -> int:
+    from takt.policies.xr0.model import XR0
+
     with torch.device("meta"):
         return sum(x.numel() for x in XR0(PRESETS[name]()).parameters())
 

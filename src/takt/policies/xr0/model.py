@@ -10,6 +10,7 @@ from transformers import Qwen3VLConfig, Qwen3VLModel
 from takt.policies.common.qwen3_vl import TextOutput, encode_images, run_text
 from takt.policies.common.rotary import Rotary, text_rotary
 from takt.policies.xr0.cache import ConcatenatedKV, PreallocatedKV, PromptInputs, VLMCache
+from takt.policies.xr0.chunk_inputs import require_finite, require_shapes, require_steps
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.dit import DiT, Projector, TimeEmbedder, TimeProjector
 from takt.policies.xr0.masks import causal_mask, dit_mask, dit_positions, hide_prefix
@@ -201,10 +202,18 @@ class XR0(nn.Module):
 
         Returns:
             (B, T, D) chunk before decoding.
+
+        Raises:
+            ChunkInputError: A wrong shape, P > T, no steps, or numbers that are not finite.
         """
-        cache = inputs if isinstance(inputs, VLMCache) else self.encode(inputs)
-        steps = steps or self.config.flow_steps
-        chunk, horizon = noise.to(self.dtype, copy=True), noise.shape[1]
+        steps = require_steps(steps, self.config)
+        is_cache = isinstance(inputs, VLMCache)
+        batch = inputs.batch_size if is_cache else len(inputs.input_ids)
+        horizon = noise.shape[1] if noise.ndim == 3 else 0
+        require_shapes(self.config, (batch, horizon), state, action_mask, noise, prefix)
+        require_finite(state=state, noise=noise, prefix=prefix)
+        cache = inputs if is_cache else self.encode(inputs)
+        chunk = noise.to(self.dtype, copy=True)
         committed = 0 if prefix is None else prefix.shape[1]
         if prefix is not None:
             chunk[:, :committed] = prefix

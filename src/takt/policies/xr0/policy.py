@@ -10,8 +10,10 @@ from takt.embodiments import embodiment_spec
 from takt.policies.xr0 import quantisation
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint, runnable
+from takt.policies.xr0.checkpoint_files import CheckpointError
 from takt.policies.xr0.config import Contract
 from takt.policies.xr0.engine import Engine
+from takt.policies.xr0.memory import named_shortage
 from takt.policies.xr0.processor import XR0Processor
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
@@ -29,9 +31,14 @@ class XR0Policy:
     """Plans for one body with one checkpoint; noise comes from its own seeded generator."""
 
     def __init__(self, checkpoint: Checkpoint, embodiment: EmbodimentSpec) -> None:
-        """Raises a `CheckpointError` if the checkpoint does not know the body."""
+        """Raises a `CheckpointError` if it does not know the body, or reads more than one state."""
         statistics = checkpoint.body(embodiment.name)
         config = checkpoint.model.config
+        if config.state_length != 1:
+            raise CheckpointError(
+                f"expected a checkpoint that reads one state, got a history of "
+                f"{config.state_length}; keep the history yourself and call `XR0.sample`"
+            )
         self.embodiment = embodiment
         self.chunk_horizon = statistics.action.horizon
         self.execute_horizon = statistics.execute_horizon
@@ -67,7 +74,7 @@ class XR0Policy:
             contract: Needed only if `config.json` does not name one.
             dtype: Of weights and arithmetic; None keeps what is stored, without copying it.
                 bfloat16 halves the memory of a large checkpoint.
-            device: Where the model runs; a contract with a `prefix_time` of its own needs a CPU.
+            device: Where the model runs.
             quantise: 8-bit weights of the large linear layers, rounded once they are loaded.
             threads: torch's CPU threads of this process.
 
@@ -88,6 +95,8 @@ class XR0Policy:
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
         """Plan T steps from `observation.stamp`; committed actions come back as the chunk's start.
 
+        At most the contract's `max_prefix` of them: none where it is 0.
+
         Raises:
             ObservationError: Cameras, image sizes, state or the committed chunk's clock do not fit.
         """
@@ -102,7 +111,7 @@ class XR0Policy:
             normalised = torch.from_numpy(self._actions.forward(prefix, state))[None]
         plan = self._planner(observation.instruction, inputs)
         states = torch.from_numpy(self._states.forward(state))[None, None]
-        chunk = plan(inputs, states, self._mask, noise, normalised)
+        chunk = plan(inputs, states, self._mask, noise, prefix=normalised)
         actions = self._actions.inverse(chunk[0].float().cpu().numpy(), state)
         if prefix is not None:
             actions[: len(prefix)] = prefix
@@ -124,10 +133,20 @@ class XR0Policy:
     def _planner(self, instruction: str, inputs: PromptInputs) -> Callable[..., torch.Tensor]:
         """What plans like `XR0.sample`: the engine of this instruction, if its contract has one."""
         if self._model.config.contract.prefix_time != "chunk":
-            return self._model.sample
+            return self._sample
         if self._engine is None or self._engine[0] != instruction:
+            self._engine = None  # its buffers go before new ones come
             self._engine = instruction, Engine(self._model, inputs, self.chunk_horizon)
         return self._engine[1].plan
+
+    def _sample(
+        self, inputs: PromptInputs, *chunk: torch.Tensor, prefix: torch.Tensor | None
+    ) -> torch.Tensor:
+        device = self._model.sink.weight.device
+        state, mask, noise = (x.to(device) for x in chunk)
+        clean = None if prefix is None else prefix.to(device)
+        with named_shortage(self._model, inputs):
+            return self._model.sample(inputs.to(device), state, mask, noise, clean)
 
     def _prefix(self, observation: Observation, committed: ActionChunk | None) -> np.ndarray | None:
         """(P, A) absolute actions due from the observation's stamp on, at most `max_prefix`."""
