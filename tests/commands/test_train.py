@@ -1,6 +1,7 @@
 """`takt train finetune` as a user sees it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,28 @@ def test_the_bodys_file_comes_first(tmp_path, capsys):
         (("--steps", "-1"), "--steps of at least 0"),
         (("--init", "nowhere"), "nowhere"),
         (("--body", "nobody.toml"), "nobody.toml"),
-        (("--lora", "0"), "rank of at least 1"),
+        (("--lora", "0"), "--lora of at least 1"),
+        (("--lr", "inf"), "positive --lr"),
+        (("--horizon", "0"), "--horizon of at least 1"),
+        (("--batch", "2", "--horizon", "3"), "change --horizon"),
         (("--batch", "1000"), "batch of 1000 frames"),
     ],
 )
 def test_bad_input_is_named(options, named, tmp_path, capsys):
     assert main(argv(tmp_path, *options)) == 2
     assert named in capsys.readouterr().err
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_released_start_trains_in_the_same_folder_once_its_contract_is_named(
+    init, tmp_path, capsys
+):
+    released, out = shutil.copytree(init, tmp_path / "released"), tmp_path / "run"
+    config = json.loads((released / "config.json").read_text())
+    del config["takt"]["contract"]
+    (released / "config.json").write_text(json.dumps(config))
+    options = ("--init", released, "--steps", 1, "--batch", 2, "--image-pixels", 256, 1024)
+    assert main(argv(out, *options)) == 2
+    assert "--contract hf_release" in capsys.readouterr().err
+    assert main(argv(out, *options, "--contract", "hf_release")) == 0
+    assert json.loads((out / "run.json").read_text())["finetune"]["contract"] == "hf_release"

@@ -14,11 +14,16 @@ DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_image_0.3.2"
 
 @pytest.fixture
 def started(monkeypatch):
-    """What would have been trained."""
+    """What would have been trained: the body's files of runs that could begin."""
     runs = []
-    monkeypatch.setattr(
-        "takt.training.parallel.launch", lambda work, ranks, *rest: runs.append(rest)
-    )
+
+    def finetune(config, body, data, init, out, report, begin):
+        if config.batch > 100:
+            raise TaktError("too little data")
+        begin()
+        runs.append(body)
+
+    monkeypatch.setattr("takt.training.finetuning.finetune", finetune)
     return runs
 
 
@@ -42,7 +47,7 @@ def test_a_corrected_file_is_what_is_trained(started, tmp_path):
     file = tmp_path / "body.toml"
     file.write_text(file.read_text().replace("toy_arm", "my_arm"))
     assert run(tmp_path) == tmp_path / "policy"
-    assert started[0][1] == file
+    assert started == [file]
     assert json.loads((tmp_path / "run.json").read_text())["body"]["name"] == "my_arm"
     assert "my_arm" in file.read_text()
 
@@ -57,6 +62,16 @@ def test_a_run_is_not_mixed_with_another(started, tmp_path):
     with pytest.raises(TaktError, match=r"body.axes.gripper: \[6,.*now \[13,"):
         run(tmp_path)
     assert len(started) == 2
+
+
+def test_a_run_that_could_not_begin_takes_no_folder(started, tmp_path):
+    with pytest.raises(TaktError, match="too little data"):
+        run(tmp_path, finetune.FinetuneConfig(batch=1000))
+    assert [path.name for path in tmp_path.iterdir()] == ["body.toml"]
+    run(tmp_path)
+    with pytest.raises(TaktError, match="finetune.batch: 32, now 1000"):
+        run(tmp_path, finetune.FinetuneConfig(batch=1000))
+    assert len(started) == 1
 
 
 def test_another_bodys_file_is_refused_before_anything_is_made(started, tmp_path):

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
-from takt.recipes.run_folder import claim
+from takt.recipes.run_folder import claim, is_claimed
 from takt.training.finetune_config import FinetuneConfig
 from takt.types import EmbodimentSpec, TaktError
 
@@ -77,8 +78,10 @@ def run(
         return None
     start = packaged_checkpoint("nano_station") if init is None else init
     paths = {"data": str(data.resolve()), "init": str(start.resolve())}
-    claim(out, {**paths, "body": _facts(spec), "finetune": asdict(config)})
-    launch(_train, ranks, config, file, data, start, out)
+    settings = {**paths, "body": _facts(spec), "finetune": asdict(config)}
+    if is_claimed(out):
+        claim(out, settings)
+    launch(_train, ranks, config, file, data, start, out, settings)
     return out / "policy"
 
 
@@ -118,10 +121,25 @@ def _facts(spec: EmbodimentSpec) -> dict[str, object]:
     }
 
 
-def _train(config: FinetuneConfig, body: Path, data: Path, init: Path, out: Path) -> None:
-    """One rank."""
+def _train(
+    config: FinetuneConfig,
+    body: Path,
+    data: Path,
+    init: Path,
+    out: Path,
+    settings: Mapping[str, object],
+) -> None:
+    """One rank. What is refused before the first step leaves the folder free for other settings."""
     from takt.training.finetuning import STAGE, finetune
     from takt.training.progress import Progress
 
     with Progress(sys.stderr) as progress:
-        finetune(config, body, data, init, out, lambda step: progress.report(STAGE, step))
+        finetune(
+            config,
+            body,
+            data,
+            init,
+            out,
+            lambda step: progress.report(STAGE, step),
+            partial(claim, out, settings),
+        )

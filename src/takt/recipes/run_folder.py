@@ -6,6 +6,8 @@ from pathlib import Path
 
 from takt.types import TaktError
 
+_FILE = "run.json"
+
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
@@ -15,7 +17,7 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
     Raises:
         TaktError: the folder holds a run with other settings; names the first ones that differ.
     """
-    path = folder / "run.json"
+    path = folder / _FILE
     text = json.dumps(settings, indent=1)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,6 +33,11 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
             f"{folder} holds a run with other settings ({'; '.join(changes)}); "
             "continue it with its own, or choose another --out"
         )
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a run has settings there, to which another's must be equal."""
+    return (folder / _FILE).exists()
 
 
 def _leaves(tree: Json, name: str = "") -> dict[str, Json]:

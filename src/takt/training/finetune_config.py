@@ -1,5 +1,6 @@
 """What can be chosen of a fine-tuning run. Torch is not imported here."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,11 +50,13 @@ class FinetuneConfig:
     """Of the split, the batches and the adapters."""
 
     def __post_init__(self) -> None:
-        """Counts that make a run."""
-        for name, least in (("steps", 0), ("batch", 1), ("draws", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise TaktError(f"expected --{name} of at least {least}, got {getattr(self, name)}")
+        """Numbers that make a run."""
+        least = {"steps": 0, "batch": 1, "draws": 1, "seed": 0, "lora": 1, "horizon": 1}
+        for name, smallest in {**least, "execute": 1}.items():
+            given = getattr(self, name)
+            if given is not None and given < smallest:
+                raise TaktError(f"expected --{name} of at least {smallest}, got {given}")
         if not 0 <= self.validation < 1:
             raise TaktError(f"expected --validation in 0..1, 1 excluded, got {self.validation}")
-        if self.lr is not None and not self.lr > 0:
+        if self.lr is not None and not 0 < self.lr < math.inf:
             raise TaktError(f"expected a positive --lr, got {self.lr}")

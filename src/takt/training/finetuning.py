@@ -35,7 +35,8 @@ from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import load_body_frames
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
-from takt.training.parallel import rank
+from takt.training.parallel import on_first_rank, rank, world_size
+from takt.training.shards import Shard
 from takt.training.validation import open_loop_error
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
@@ -64,8 +65,11 @@ def finetune(
     init: Path,
     out: Path,
     report: Callable[[StepReport], None],
+    begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Train `init` on `data` on this rank; the first writes `out/policy`, `out/validation.json`.
+
+    The first rank calls `begin` before the first step, once nothing asked for can be refused.
 
     Raises:
         TaktError: The body's file does not fit the data, the data is too little or does not move
@@ -75,6 +79,7 @@ def finetune(
     source = BodyEpisodes.of(LeRobotDataset.open(data), spec)
     episodes, held_out = split_episodes(len(source), config)
     require_frames(source, episodes, config.batch)
+    Shard(rank(), world_size()).rows(config.batch)
     checkpoint = open_start(init, config)
     frames, unseen = (
         _frames(source, part, out / "frames", checkpoint) for part in (episodes, held_out)
@@ -82,6 +87,7 @@ def finetune(
     assert frames is not None
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher, actions = _batcher(checkpoint, frames, spec)
+    on_first_rank(begin)
     _train(checkpoint, batcher, config, out, report)
     if rank() != 0:
         return
