@@ -1,3 +1,4 @@
+import copy
 import json
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from safetensors.torch import load_file
 from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
 from takt.policies.xr0.config import HF_RELEASE, XR0_POSTTRAIN, Contract
 from takt.policies.xr0.presets import nano
+from takt.policies.xr0.quantisation import quantise
 from takt.policies.xr0.released_config import from_json, to_json
 from takt.policies.xr0.weights import CheckpointError
 from takt.types import TaktError
@@ -149,3 +151,10 @@ def test_own_contract_survives():
     contract = Contract(name="narrow", local_window=2, rope_offset=7, decode_eps=1e-6, max_prefix=3)
     config = nano(contract)
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+def test_what_the_layout_cannot_hold_is_not_written(checkpoint, tmp_path):
+    model = quantise(copy.deepcopy(checkpoint.model), "int8")
+    with pytest.raises(CheckpointError, match="QuantisedLinear.*before `quantise`"):
+        save_checkpoint(tmp_path, replace(checkpoint, model=model))
+    assert not list(tmp_path.iterdir())

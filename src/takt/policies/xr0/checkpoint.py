@@ -21,6 +21,7 @@ from takt.policies.xr0.checkpoint_files import (
     read_json,
 )
 from takt.policies.xr0.config import Contract
+from takt.policies.xr0.lora import AdaptedLinear
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.preprocessor_config import (
     BodyStatistics,
@@ -29,6 +30,7 @@ from takt.policies.xr0.preprocessor_config import (
     read_bodies,
     with_image_settings,
 )
+from takt.policies.xr0.quantisation import QuantisedLinear
 from takt.policies.xr0.released_config import from_json, stored_contract, to_json
 from takt.policies.xr0.weights import load_weights, write_weights
 
@@ -63,7 +65,11 @@ def save_checkpoint(
         directory: Made if it is not there.
         checkpoint: What to write.
         dtype: Weights are stored as this (float16 halves the file); None keeps their own.
+
+    Raises:
+        CheckpointError: The model has 8-bit layers or adapters, which the layout cannot hold.
     """
+    _require_plain(checkpoint.model)
     directory.mkdir(parents=True, exist_ok=True)
     model = checkpoint.model
     checkpoint.tokenizer.save(str(directory / TOKENIZER))
@@ -104,6 +110,15 @@ def load_checkpoint(
     tokenizer = _read_tokenizer(directory / TOKENIZER)
     model = load_weights(config, directory, dtype=dtype, device=device)
     return Checkpoint(model=model, tokenizer=tokenizer, bodies=bodies)
+
+
+def _require_plain(model: XR0) -> None:
+    for name, layer in model.named_modules():
+        if isinstance(layer, QuantisedLinear | AdaptedLinear):
+            raise CheckpointError(
+                f"expected plain weights to store, {name} is a {type(layer).__name__}; store the "
+                "model before `quantise`, or after `merge_adapters`"
+            )
 
 
 def runnable(model: XR0) -> XR0:

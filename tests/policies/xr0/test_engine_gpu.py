@@ -1,0 +1,50 @@
+"""What only a GPU runs: recorded graphs, 8-bit products, a device that is not the current one."""
+
+import pytest
+import torch
+from test_engine import HORIZON, draw, one_prompt, random_model
+from torch.nn.functional import cosine_similarity
+
+from takt.policies.xr0.config import TRAINING_TIME_RTC, XR0_POSTTRAIN
+from takt.policies.xr0.engine import Engine
+from takt.policies.xr0.quantisation import MODES, quantise
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
+]
+
+
+@pytest.mark.parametrize("mode", [None, *MODES])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_graphs_plan_what_sample_does(prompts, mode, compiled):
+    """Twice, with other images, states and prefixes: a graph must read its buffers anew."""
+    model = random_model(XR0_POSTTRAIN).to("cuda", torch.bfloat16)
+    if mode is not None:
+        quantise(model, mode)
+    inputs = one_prompt(prompts)
+    engine = Engine(model, inputs, HORIZON, compiled=compiled)
+    for seed, prefixed in ((0, 0), (1, 3), (2, 5)):
+        state, mask, noise, clean = draw(model.config, 1, seed)
+        planned = engine.plan(inputs, state, mask, noise, clean[:, :prefixed])
+        moved = (x.cuda() for x in (state, mask, noise, clean[:, :prefixed]))
+        expected = model.sample(inputs.to(torch.device("cuda")), *moved)
+        flat = planned.float().flatten(), expected.float().flatten()
+        assert cosine_similarity(*flat, 0) > 0.995
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch finds no second GPU")
+def test_a_device_that_is_not_the_current_one(prompts):
+    model, inputs = random_model(XR0_POSTTRAIN).to("cuda:1"), one_prompt(prompts)
+    state, mask, noise, _ = draw(model.config, 1)
+    first = Engine(model, inputs, HORIZON).plan(inputs, state, mask, noise)
+    moved = (x.to("cuda:1") for x in (state, mask, noise))
+    expected = model.sample(inputs.to(torch.device("cuda:1")), *moved)
+    torch.testing.assert_close(first, expected, atol=1e-3, rtol=0)
+
+
+def test_a_contract_without_an_engine_runs_on_a_gpu(prompts):
+    model = random_model(TRAINING_TIME_RTC).cuda()
+    inputs = one_prompt(prompts).to(torch.device("cuda"))
+    chunk = model.sample(inputs, *(x.cuda() for x in draw(model.config, 1)))
+    assert torch.isfinite(chunk).all()
