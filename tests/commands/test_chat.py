@@ -1,11 +1,14 @@
 """`takt chat` with the shipped checkpoint: it has no words of its own, but it prints some."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from takt.cli import main
+
+DATA = Path(__file__).parents[1] / "data"
 
 pytest.importorskip("torch")
 image_module = pytest.importorskip("PIL.Image")
@@ -35,7 +38,30 @@ def test_bad_requests_exit_with_a_message(picture, tmp_path, capsys):
         ([picture, "--max-tokens", "0"], "tokens of answer"),
         ([picture, "--temperature", "-1"], "temperature"),
         ([picture, "--checkpoint", str(tmp_path)], "config.json"),
+        ([picture, "--checkpoint", str(tmp_path / "no")], f"{tmp_path / 'no'} is not there"),
+        ([picture, "--checkpoint", picture], "is a file, not a folder"),
+        ([picture, "--checkpoint", str(DATA / "lerobot/v21_image_0.3.2")], "LeRobot dataset"),
+        ([picture, "--checkpoint", str(DATA / "parity/hf_release")], "a recorded case"),
         ([str(tmp_path / "none.png")], "none.png"),
     ):
         assert main(["chat", "why?", "--image", *argv]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_question_and_an_image_are_needed(picture, capsys):
+    for argv, message in ((["why?"], "at least one image"), ([" ", "--image", picture], "empty")):
+        assert main(["chat", *argv]) == 2
+        shown = capsys.readouterr().err
+        assert message in shown
+        assert "nano" not in shown  # refused before anything is opened
+    with pytest.raises(SystemExit):
+        main(["chat", "--help"])
+    assert "at least one is needed" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_an_answer_without_words_says_so(picture, monkeypatch, capsys):
+    monkeypatch.setattr("takt.policies.xr0.chat.Chat.answer", lambda *rest: iter(()))
+    assert main(["chat", "why?", "--image", picture, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "the answer is empty" in shown.err
+    assert json.loads(shown.out.splitlines()[-1]) == {"text": ""}

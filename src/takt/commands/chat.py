@@ -19,7 +19,8 @@ class Config:
     question: tyro.conf.Positional[str]
     """What to ask."""
     image: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
-    """An image file; give the option once for each image, in the order the question means."""
+    """An image file; at least one is needed. Give the option once for each image, in the order the
+    question means."""
     checkpoint: Path | None = None
     """Folder of a checkpoint; by default the shipped nano, which never learned to talk."""
     max_tokens: int = 128
@@ -43,15 +44,22 @@ def main(argv: list[str]) -> int:
         if not config.json:
             print(piece, end="", flush=True)
     text = "".join(pieces)
+    if not text:
+        print(
+            "takt chat: the answer is empty: the model ended it with its first token; ask "
+            "otherwise, or draw with --temperature 1",
+            file=sys.stderr,
+        )
     print(json.dumps({"text": text}) if config.json else "")
     return 0
 
 
 def _answer(config: Config) -> Iterator[str]:
     from takt.benchmarks.checkpoint import packaged_checkpoint
-    from takt.policies.xr0.chat import Chat, Greedy, Sampled
+    from takt.policies.xr0.chat import Chat, Greedy, Sampled, require_turn
     from takt.policies.xr0.image_file import read_image
 
+    require_turn(config.image, config.question)
     choice = Greedy()
     if config.temperature:
         choice = Sampled(temperature=config.temperature, seed=config.seed)

@@ -133,6 +133,9 @@ def test_what_cannot_be_asked_is_named(talker, images):
     _, chat = talker
     with pytest.raises(TaktError, match="no image slot"):
         chat.prompt([], "what?")
+    for question in ("", " \n"):
+        with pytest.raises(ChatError, match="empty"):
+            chat.prompt(images, question)
     with pytest.raises(TaktError, match="image tokens"):
         chat.prompt(images, "what is <|image_pad|>?")
     with pytest.raises(TaktError, match="uint8"):
@@ -144,3 +147,6 @@ def test_what_cannot_be_asked_is_named(talker, images):
     for temperature in (0.0, -1.0, float("nan")):
         with pytest.raises(ChatError, match="temperature"):
             Sampled(temperature=temperature, seed=0)
+    for seed in (-1, 2**64):
+        with pytest.raises(ChatError, match="seed"):
+            Sampled(temperature=1.0, seed=seed)

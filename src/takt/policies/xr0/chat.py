@@ -47,11 +47,13 @@ class Sampled:
     seed: int
 
     def __post_init__(self) -> None:
-        """A finite temperature above zero."""
+        """A finite temperature above zero, a seed that a generator takes."""
         if not 0 < self.temperature < float("inf"):
             raise ChatError(
                 f"expected a temperature above 0, got {self.temperature}; 0 means Greedy()"
             )
+        if not 0 <= self.seed < 2**63:
+            raise ChatError(f"expected a seed of at least 0 and below 2^63, got {self.seed}")
 
 
 Choice = Greedy | Sampled
@@ -63,6 +65,17 @@ def chat_text(question: str, tokens_per_image: Sequence[int]) -> str:
         f"<|vision_start|>{'<|image_pad|>' * count}<|vision_end|>" for count in tokens_per_image
     )
     return f"<|im_start|>user\n{images}{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def require_turn(images: Sequence[object], question: str) -> None:
+    """Raise a `ChatError` unless there is something to look at and something to answer."""
+    if not images:
+        raise ChatError(
+            "the prompt has no image slot: expected at least one image, got none; "
+            "add one (`takt chat --image FILE`)"
+        )
+    if not question.strip():
+        raise ChatError("expected a question, got an empty one; say what is to be answered")
 
 
 class Chat:
@@ -92,13 +105,10 @@ class Chat:
         """One user turn; each image is (H, W, 3) uint8 of any size.
 
         Raises:
-            TaktError: There is no image, one is not RGB, or the question holds image tokens.
+            TaktError: There is no image, one is not RGB, or the question is empty or holds image
+                tokens.
         """
-        if not images:
-            raise ChatError(
-                "the prompt has no image slot: expected at least one image, got none; "
-                "add one (`takt chat --image FILE`)"
-            )
+        require_turn(images, question)
         config, device = self._model.config, self._model.sink.weight.device
         fitted = [fit_images(image[None], config) for image in images]
         grids = [patch_grid(image, config.vision) for image in fitted]

@@ -18,6 +18,9 @@ def read_image(path: Path) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "is not there"
+        raise ImageError(f"expected an image file, cannot read {path}: it {kind}")
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
