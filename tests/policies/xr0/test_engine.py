@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from chunks import HORIZON, draw, one_prompt, random_model
+from policies.xr0.chunks import HORIZON, draw, one_prompt, random_model
 from torch.nn.functional import cosine_similarity
 
 from takt.policies.common.rotary import vision_rotary

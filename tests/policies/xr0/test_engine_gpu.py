@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from chunks import HORIZON, draw, one_prompt, random_model
+from policies.xr0.chunks import HORIZON, draw, one_prompt, random_model
 from torch.nn.functional import cosine_similarity
 
 from takt.policies.xr0.config import TRAINING_TIME_RTC, XR0_POSTTRAIN
