@@ -129,6 +129,10 @@ def test_a_missing_or_unexpected_gradient_fails(case):
         ({"noise_rows": [0, 99]}, "expected 8 noise_rows in 0..7"),
         ({"training_repeat": 3}, "expected shape .6."),
         ({"prefix_length": 9}, "at least 7 draws"),
+        ({"prefix_length": "5"}, "async5.prefix_length: expected int"),
+        ({"enable_freq": 1}, "async5.enable_freq: expected bool"),
+        ({"training_repeat": 0}, "async5.training_repeat: expected int of at least 1"),
+        ({"noise_rows": [0.5]}, "async5.noise_rows: expected tuple"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(case, settings, says):
@@ -136,6 +140,28 @@ def test_settings_that_do_not_fit_are_named(case, settings, says):
     case.fixture["variants"]["async5."].update(settings)
     with pytest.raises(TaktError, match=says):
         check_training_parity(case.write())
+
+
+@pytest.mark.parametrize(
+    ("block", "wrong"),
+    [
+        ("variants", ["sync."]),
+        ("grad_norms", None),
+        ("grad_norms", {"sync.": {"sink.weight": "1"}}),
+    ],
+)
+def test_malformed_runs_are_named(case, block, wrong):
+    case.fixture[block] = wrong
+    with pytest.raises(TaktError, match=f"fixture.{block}"):
+        check_training_parity(case.write())
+
+
+def test_nothing_to_compare_and_no_tolerance_are_faults(case):
+    case.keep("sync.")
+    case.outputs |= {"sync.pred": case.outputs["sync.pred"][:0], "sync.loss": torch.tensor(1j)}
+    assert {"sync.pred", "sync.loss"} <= set(above(check_training_parity(case.write())))
+    with pytest.raises(TaktError, match="tolerance"):
+        check_training_parity(CASE, tolerance=-1)
 
 
 def test_a_case_of_another_kind_is_refused():

@@ -79,11 +79,15 @@ def test_unused_columns_decode_to_their_mean():
     assert statistics.mask.tolist() == [[1, 0]]
     assert statistics.forward(np.array([[6, 9]], np.float32)).tolist() == [[1, 0]]
     assert statistics.inverse(np.array([[1, 77]], np.float32)).tolist() == [[6, 5]]
+    tiny = Normalise(mean, np.full((1, 2), 1e-5, np.float32))  # the released formula, unused or not
+    np.testing.assert_allclose(tiny.inverse(np.full((1, 2), 60, np.float32)), 5.0006, atol=1e-6)
 
 
 def test_bad_statistics_and_slots_are_named():
     with pytest.raises(TaktError, match="finite"):
         Normalise(np.full((1, 2), np.nan, np.float32), np.ones((1, 2), np.float32))
+    with pytest.raises(TaktError, match="std: expected deviations from 0 on, got -1"):
+        Normalise(np.zeros((1, 2), np.float32), np.full((1, 2), -1, np.float32))
     with pytest.raises(TaktError, match="cover 6 chunk steps, got 7"):
         TRANSFORM.forward(np.zeros((7, AXES), np.float32), np.zeros(AXES, np.float32))
     for columns in ((0, 0), (0, 32), (-1,)):

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from takt.policies.common.flow import noisy_time
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.parity import TOLERANCE, Difference, ParityReport, compare, compare_case
+from takt.policies.xr0.parity import (
+    TOLERANCE,
+    Difference,
+    ParityReport,
+    compare,
+    compare_case,
+    require_tolerance,
+    spread,
+)
 from takt.policies.xr0.parity_trace import trace_layout
 from takt.policies.xr0.weights import load_weights
 from takt.training.flow_training import FlowTerms, FlowTraining
@@ -25,8 +33,10 @@ def check_training_parity(directory: Path, tolerance: float = TOLERANCE) -> Pari
         tolerance: Largest absolute difference, of gradients and of their norms too.
 
     Raises:
-        TaktError: Not a training case, inputs are missing, or the weights do not fit the config.
+        TaktError: Not a training case, inputs are missing, the weights do not fit the config, or
+            the tolerance is no finite number from 0 on.
     """
+    require_tolerance(tolerance)
     training = TrainingCase.open(directory)
     model = load_weights(training.case.config, directory)
     report = compare_case(training.without_variants(), tolerance)
@@ -36,10 +46,10 @@ def check_training_parity(directory: Path, tolerance: float = TOLERANCE) -> Pari
         computed, gradients = run_variant(model, training, variant)
         recorded = training.recorded(variant)
         known = {name: x for name, x in recorded.items() if name in computed}
-        differences += [
-            compare(variant.label + name, recorded, computed[name], tolerance)
-            for name, recorded in known.items()
-        ]
+        rows = len(computed["pred"])
+        for name, x in known.items():
+            found = spread(name, computed[name], x, rows)
+            differences.append(compare(variant.label + name, x, found, tolerance))
         for name in recorded.keys() - known.keys():
             parameter = name.removeprefix("grad.")
             if name.startswith("grad.") and parameter in gradients:

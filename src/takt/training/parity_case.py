@@ -3,6 +3,7 @@
 Axes: B sample, N = B times draws, T chunk step, D action dimension.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from takt.policies.xr0.json_fields import Json, block, value
 from takt.policies.xr0.parity_case import INPUTS, Case
 from takt.policies.xr0.parity_files import read_config
 from takt.policies.xr0.parity_variant import Variant
@@ -22,6 +24,15 @@ from takt.types import TaktError
 
 _TIMES, _BETA_DRAWS, _HIDING_DRAWS = "tau", "beta_u", "prefix_rand"
 _TEXT_EMBEDDINGS = "vlm.model.language_model.embed_tokens.weight"
+_DEFAULTS: Json = {
+    "prefix_length": 0,
+    "enable_freq": False,
+    "training_repeat": 1,
+    "prefix_mask_prob": ReleasedHiding().probability,
+    "noise_rows": None,
+    "action_mask": None,
+}
+_OF_THE_CASE = ("training_repeat", "prefix_mask_prob")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,51 +196,56 @@ def _words(variant: TrainingVariant) -> Variant:
     return Variant(words=(variant.label.removesuffix("."),))
 
 
-def _variants(config: Mapping[str, Any]) -> tuple[TrainingVariant, ...]:
-    fixture = config.get("fixture", {})
-    trainer, norms = fixture.get("xr0", {}), fixture.get("grad_norms", {})
-    defaults = {
-        "prefix_length": 0,
-        "enable_freq": False,
-        "training_repeat": trainer.get("training_repeat", 1),
-        "prefix_mask_prob": trainer.get("prefix_mask_prob", ReleasedHiding().probability),
-        "noise_rows": None,
-        "action_mask": None,
-    }
-    variants = fixture.get("variants", {})
+def _variants(config: Json) -> tuple[TrainingVariant, ...]:
+    where = "fixture.variants"
+    fixture = block(config, "fixture", optional=True)
+    trainer = block(fixture, "xr0", "fixture", optional=True)
+    variants = block(fixture, "variants", "fixture", optional=True)
+    norms = block(fixture, "grad_norms", "fixture", optional=True)
     nameless = norms.keys() - variants.keys()
     if nameless:
         raise TaktError(
             f"config.json: grad_norms of {', '.join(sorted(nameless))}: expected names of variants "
             f"({', '.join(variants)}); name the run there too"
         )
+    defaults = {name: trainer[name] for name in _OF_THE_CASE if name in trainer}
     return tuple(
-        _variant(label, defaults, settings, norms.get(label, {}))
-        for label, settings in variants.items()
+        _variant(
+            label,
+            {**_DEFAULTS, **defaults},
+            block(variants, label, where),
+            _norms(label, block(norms, label, "fixture.grad_norms", optional=True)),
+        )
+        for label in variants
     )
 
 
+def _norms(label: str, given: Json) -> dict[str, float | None]:
+    where = f"fixture.grad_norms.{label}"
+    return {name: value(f"{where}{name}", x, float | None, 0) for name, x in given.items()}
+
+
 def _variant(
-    label: str,
-    defaults: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    norms: Mapping[str, float | None],
+    label: str, defaults: Json, settings: Json, norms: Mapping[str, float | None]
 ) -> TrainingVariant:
     unknown = settings.keys() - defaults.keys()
-    values = {**defaults, **settings}
-    if unknown or values["action_mask"] not in (None, "zeros"):
+    given = {**defaults, **settings}
+    if unknown or given["action_mask"] not in (None, "zeros"):
         raise TaktError(
             f"config.json: variant {label!r}: expected the settings {', '.join(defaults)} "
             f'(action_mask only "zeros"), got {dict(settings)}'
         )
-    rows = values["noise_rows"]
+
+    def read(name: str, hint: Any, least: float = -math.inf) -> Any:  # noqa: ANN401
+        return value(f"fixture.variants.{label}{name}", given[name], hint, least)
+
     return TrainingVariant(
         label=label,
-        prefix_length=values["prefix_length"],
-        enable_freq=values["enable_freq"],
-        training_repeat=values["training_repeat"],
-        prefix_mask_prob=values["prefix_mask_prob"],
-        noise_rows=None if rows is None else tuple(rows),
-        is_masked=values["action_mask"] == "zeros",
+        prefix_length=read("prefix_length", int),
+        enable_freq=read("enable_freq", bool),
+        training_repeat=read("training_repeat", int, 1),
+        prefix_mask_prob=read("prefix_mask_prob", float, 0),
+        noise_rows=None if given["noise_rows"] is None else read("noise_rows", tuple[int, ...], 0),
+        is_masked=given["action_mask"] == "zeros",
         grad_norms=norms,
     )

@@ -16,7 +16,8 @@ _ACTIVE_STD = 1e-5  # the released threshold between a used and an unused column
 class Normalise:
     """`(x - mean) / (std + eps)` with one row per chunk step; unused columns become 0.
 
-    A column is used at a step where its `std` exceeds 1e-5; `inverse` gives its mean otherwise.
+    A column is used at a step where its `std` exceeds 1e-5. `inverse` is the released formula
+    everywhere: the tiny `std` of an unused column decodes it to nearly its mean.
     """
 
     mean: Float32[np.ndarray, "step column"]
@@ -24,10 +25,15 @@ class Normalise:
     eps: float = 0.0
 
     def __post_init__(self) -> None:
-        """Statistics are finite."""
+        """Statistics are finite, deviations not negative."""
         if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all()):
             raise TaktError(
                 "normalisation statistics must be finite; recompute them from the dataset"
+            )
+        if (self.std < 0).any():
+            raise TaktError(
+                f"std: expected deviations from 0 on, got {self.std.min():g}; recompute the "
+                "normalisation statistics from the dataset"
             )
 
     @property
@@ -50,9 +56,8 @@ class Normalise:
     def inverse(self, normalised: np.ndarray) -> np.ndarray:
         """(..., t, D) normalised -> physical."""
         steps = self._steps(normalised)
-        used = self.std[:steps] > _ACTIVE_STD
         scaled = normalised * (self.std[:steps] + self.eps) + self.mean[:steps]
-        return np.where(used, scaled, self.mean[:steps]).astype(np.float32)
+        return scaled.astype(np.float32)
 
     def _steps(self, values: np.ndarray) -> int:
         if values.shape[-2] > self.horizon:

@@ -1,6 +1,7 @@
 """Numbers recorded from the released code on tiny random weights (tests/data/parity/README.md)."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,62 @@ def test_no_number_and_another_shape_never_agree(case, recorded):
     assert item.note
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x[:0],
+        lambda x: x.expand(3, -1, -1),
+        lambda x: x + 1j,
+        lambda x: x.to(torch.float8_e5m2),
+        lambda x: x[0, 0, 0],
+    ],
+)
+def test_nothing_to_compare_never_agrees(case, change):
+    copy = case("hf_release_b1")
+    copy.outputs["actions"] = change(copy.recorded["actions"])
+    report = check_parity(copy.write())
+    assert report.differences[-1].name == "actions"
+    assert report.differences[-1].note
+    assert not report.passed
+
+
+def test_only_a_mask_may_be_computed_once_for_the_batch(case):
+    copy = case("hf_release")
+    images = {"image.1": copy.inputs["image.0"]}
+    twice = {k: x.repeat(2, *[1] * (x.ndim - 1)) for k, x in copy.inputs.items() if "." not in k}
+    copy.inputs |= twice | images
+    names = ("actions", "dit.attn_mask", "mask_from_stats")
+    for batch, wrong in ((2, []), (3, ["dit.attn_mask", "actions", "mask_from_stats"])):
+        copy.outputs = {name: copy.recorded[name].repeat_interleave(batch, 0) for name in names}
+        report = check_parity(copy.write())
+        assert [item.name for item in report.differences if not item.is_within] == wrong
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, math.nan, math.inf])
+def test_a_tolerance_that_is_none_is_refused(tolerance):
+    with pytest.raises(TaktError, match="tolerance: expected a finite number"):
+        check_parity(DATA / "hf_release_b1", tolerance)
+
+
+def test_a_wrong_contract_is_not_suspected_for_a_shape_or_a_nan(case):
+    copy = case("hf_release_b1")
+    copy.outputs = {"vlm.k.3": copy.recorded["vlm.k.3"], "actions": copy.recorded["actions"] + 1}
+    assert check_parity(copy.write()).differs_in_flow_only
+    for recorded in (torch.full((1, 6, 8), torch.nan), torch.zeros(1, 5, 8)):
+        copy.outputs["actions"] = recorded
+        assert not check_parity(copy.write()).differs_in_flow_only
+
+
+def test_rows_that_no_run_reads_may_hold_anything(case):
+    copy = case("xr0_posttrain")
+    copy.inputs["action"][:, 2:] = torch.nan
+    copy.outputs = {name: copy.recorded[name] for name in ("prefix0.actions", "prefix2.actions")}
+    assert check_parity(copy.write()).passed
+    copy.outputs["prefix3.actions"] = copy.recorded["prefix2.actions"]
+    with pytest.raises(TaktError, match="action: expected finite numbers"):
+        check_parity(copy.write())
+
+
 def test_images_that_do_not_make_the_pixels_fail(case):
     copy = case("hf_release_b1")
     copy.outputs["vlm.position_ids"] = torch.zeros(3, 1, 38)
@@ -164,6 +221,22 @@ def test_images_that_do_not_make_the_pixels_fail(case):
         ({"input_ids": torch.full((1, 22), 3)}, "image tokens"),
         ({"image.0": torch.zeros(33, 48, 3, dtype=torch.uint8)}, "multiples of 16"),
         ({"image.0": torch.zeros(32, 48, 3)}, "uint8"),
+        ({"input_ids": torch.full((1, 22), 3.0)}, "input_ids: expected integers"),
+        ({"input_ids": torch.full((1, 22), 160)}, r"input_ids: expected ids in 0\.\.159"),
+        ({"input_ids": torch.tensor([[155] * 3 + [7] + [155] * 3 + [3] * 15])}, "in one row"),
+        ({"image_grid_thw": torch.tensor([[2, 6, 4]])}, "image_grid_thw: .* still images"),
+        ({"image_grid_thw": torch.tensor([[1, 8, 3]])}, "image_grid_thw: .*multiples of 2"),
+        (
+            {
+                "image_grid_thw": torch.tensor([[1, 6, 4]] * 2),
+                "pixel_values": torch.zeros(48, 384),
+            },
+            "image_grid_thw: expected 1 images",
+        ),
+        ({"attention_mask": torch.zeros(1, 22, dtype=torch.long)}, "attention_mask: .* real token"),
+        ({"attention_mask": torch.full((1, 22), 2)}, "attention_mask: .* 0 on padding"),
+        ({"state": torch.zeros(1, 1, 8) + 1j}, "state: expected real numbers"),
+        ({"action_mask": torch.zeros(1, 0, 8)}, "action_mask: expected shape"),
     ],
 )
 def test_inputs_that_do_not_fit_are_named(case, change, says):

@@ -11,8 +11,10 @@ from torch import Tensor
 from takt.policies.xr0 import parity_trace
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.parity_case import Case, Run
+from takt.policies.xr0.parity_files import REAL_DTYPES
 from takt.policies.xr0.parity_variant import Variant, split_name
 from takt.policies.xr0.weights import load_weights
+from takt.types import TaktError
 
 Trace = Callable[[XR0, Run], Mapping[str, Tensor]]
 """An implementation: from weights and inputs to tensors by recorded name."""
@@ -21,11 +23,12 @@ TOLERANCE = 1e-4
 """Absolute. Float32 against float64 of the released code differs by 5e-6 at most."""
 BFLOAT16_TOLERANCE = 0.1
 """Absolute, where the whole model runs in bfloat16: that alone moves the actions by 0.04."""
+_ONE_FOR_ALL = ("dit.attn_mask", "mask_from_stats")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One recorded tensor; `largest` is NaN if either side holds NaN or the shapes differ."""
+    """One recorded tensor; `largest` is no finite number, and `note` says why, if none could be."""
 
     name: str
     largest: float
@@ -58,15 +61,18 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Every recorded tensor was compared and agrees."""
-        return not self.not_compared and all(item.is_within for item in self.differences)
+        """There are recorded tensors; each was compared and agrees."""
+        agree = [item.is_within for item in self.differences]
+        return bool(agree) and all(agree) and not self.not_compared
 
     @property
     def differs_in_flow_only(self) -> bool:
         """Vision and language agree and the action expert does not, as under a wrong contract."""
-        wrong = [item.name for item in self.differences if not item.is_within]
-        names = [item.name for item in self.differences]
-        return bool(wrong) and any(map(_is_vlm, names)) and not any(map(_is_vlm, wrong))
+        wrong = [item for item in self.differences if not item.is_within]
+        # A shape or a NaN tells of the recording, not of the contract.
+        differs = any(not item.note for item in wrong)
+        seen = any(_is_vlm(item.name) for item in self.differences)
+        return differs and seen and not any(_is_vlm(item.name) for item in wrong)
 
     @property
     def largest(self) -> float:
@@ -86,7 +92,8 @@ def check_parity(
         trace: The implementation to check; one that gives fewer tensors leaves them uncompared.
 
     Raises:
-        TaktError: Not a case, inputs are missing, or the weights do not fit the config.
+        TaktError: Not a case, inputs are missing, the weights do not fit the config, or the
+            tolerance is no finite number from 0 on.
     """
     return compare_case(Case.open(directory), tolerance, trace)
 
@@ -95,6 +102,7 @@ def compare_case(
     case: Case, tolerance: float = TOLERANCE, trace: Trace = parity_trace.trace
 ) -> ParityReport:
     """`check_parity` of an opened case."""
+    require_tolerance(tolerance)
     model = load_weights(case.config, case.directory)
     differences, not_compared = _compare_images(case, tolerance), []
     # Weights are rounded in place, for the sake of memory: bfloat16 comes last.
@@ -108,11 +116,13 @@ def compare_case(
         computed = trace(model.to(run.dtype), run)
         real = run.prompt.attention_mask
         limit = max(tolerance, BFLOAT16_TOLERANCE) if _is_rounded(variant) else tolerance
-        differences += [
-            compare(variant.label + name, recorded[name], tensor, limit, _padding(name, real))
-            for name, tensor in computed.items()
-            if name in recorded
-        ]
+        batch = len(run.prompt.input_ids)
+        for name, tensor in computed.items():
+            if name in recorded:
+                found = spread(name, tensor, recorded[name], batch)
+                padding = _padding(name, real)
+                label = variant.label + name
+                differences.append(compare(label, recorded[name], found, limit, padding))
         not_compared += [variant.label + name for name in recorded if name not in computed]
     return ParityReport(
         contract=case.config.contract.name,
@@ -146,6 +156,22 @@ def _padding(name: str, real: Tensor | None) -> Tensor | None:
     return padding if name == "vlm.position_ids" else padding[:, None, :, None]
 
 
+def require_tolerance(tolerance: float) -> None:
+    """Raise a `TaktError` unless a difference can be held against `tolerance`."""
+    if not 0 <= tolerance < math.inf:
+        raise TaktError(
+            f"tolerance: expected a finite number from 0 on, got {tolerance}; give --tol 1e-4"
+        )
+
+
+def spread(name: str, computed: Tensor, recorded: Tensor, batch: int) -> Tensor:
+    """A mask that was computed once for all samples, as it is recorded for each of the batch."""
+    rows = computed.shape[:1], recorded.shape[:1]
+    if name in _ONE_FOR_ALL and rows == ((1,), (batch,)):
+        return computed.expand(batch, *computed.shape[1:])
+    return computed
+
+
 def compare(
     name: str,
     recorded: Tensor,
@@ -153,14 +179,22 @@ def compare(
     tolerance: float,
     padding: Tensor | None = None,
 ) -> Difference:
-    """Largest absolute difference, but where `padding` is True; one computed row serves all."""
-    rows_fit = computed.shape[:1] in (recorded.shape[:1], (1,)) and computed.ndim == recorded.ndim
-    if not rows_fit or recorded.shape[1:] != computed.shape[1:]:
-        note = f"recorded shape {tuple(recorded.shape)}, computed {tuple(computed.shape)}"
-        return Difference(name=name, largest=math.nan, tolerance=tolerance, note=note)
+    """Largest absolute difference, but where `padding` is True."""
+    if fault := _fault(recorded, computed):
+        return Difference(name=name, largest=math.nan, tolerance=tolerance, note=fault)
     distance = (recorded.double() - computed.double()).abs()
     if padding is not None:
         distance = distance.masked_fill(padding, 0)
-    largest = distance.max().item() if distance.numel() else 0.0
-    note = "not a number" if math.isnan(largest) else ""
+    largest = distance.max().item()
+    note = "" if math.isfinite(largest) else "not a number" if math.isnan(largest) else "infinite"
     return Difference(name=name, largest=largest, tolerance=tolerance, note=note)
+
+
+def _fault(recorded: Tensor, computed: Tensor) -> str:
+    """Why no difference can be taken; nothing if one can."""
+    for side, tensor in (("recorded", recorded), ("computed", computed)):
+        if tensor.dtype not in REAL_DTYPES:
+            return f"expected real numbers, {side} {tensor.dtype}"
+    if recorded.shape != computed.shape:
+        return f"recorded shape {tuple(recorded.shape)}, computed {tuple(computed.shape)}"
+    return "" if recorded.numel() else "no numbers recorded"

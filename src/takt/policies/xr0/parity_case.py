@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from takt.policies.common.vision_positions import Grid
 from takt.policies.xr0.cache import PromptInputs
-from takt.policies.xr0.config import CONTRACTS, Contract, XR0Config
+from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.images import pack_patches
-from takt.policies.xr0.parity_files import read_config, read_tensors
+from takt.policies.xr0.parity_files import REAL_DTYPES, read_config, read_tensors
+from takt.policies.xr0.parity_prompt import prompt_positions, require_prompt
+from takt.policies.xr0.parity_recording import Recording
 from takt.policies.xr0.parity_variant import Variant, split_name
-from takt.policies.xr0.processor import rotary_positions
-from takt.policies.xr0.released_config import Json, from_json
+from takt.policies.xr0.released_config import from_json
 from takt.transforms.normalise import Normalise
 from takt.types import TaktError
 
@@ -74,19 +74,19 @@ class Case:
         """Read everything but the weights.
 
         Raises:
-            TaktError: A file is missing or broken, or no contract is named.
+            TaktError: A file is missing or broken, no contract is named, or a value in the config
+                has another type or is out of range.
         """
         data = read_config(directory / "config.json")
-        fixture = data.get("fixture", {})
-        config = from_json(data, _contract(fixture))
-        steps = fixture.get("num_steps") or fixture.get("xr0", {}).get("num_steps")
+        recording = Recording.of(data)
+        config = from_json(data, recording.contract)
         outputs = read_tensors(directory / "outputs.safetensors")
         if not outputs:
             raise TaktError(f"{directory}: outputs.safetensors holds no tensor to compare with")
         return cls(
             directory=directory,
-            config=replace(config, flow_steps=steps or config.flow_steps),
-            seed=fixture.get("seed"),
+            config=replace(config, flow_steps=recording.steps or config.flow_steps),
+            seed=recording.seed,
             inputs=read_tensors(directory / "inputs.safetensors"),
             outputs=outputs,
         )
@@ -152,9 +152,10 @@ class Case:
 
     def _prompt(self, variant: Variant) -> PromptInputs:
         vision = self.config.vision
-        ids = self.need("input_ids", variant, None, None)
-        mask = self.need("attention_mask", variant, *ids.shape)
-        grid_thw = self.need("image_grid_thw", variant, None, 3)
+        ids = self._integers("input_ids", variant, None, None)
+        mask = self._integers("attention_mask", variant, *ids.shape)
+        grid_thw = self._integers("image_grid_thw", variant, None, 3)
+        require_prompt(ids, mask, grid_thw, self.config)
         patch = 3 * vision.temporal_patch_size * vision.patch_size**2
         patches = int(grid_thw.prod(1).sum())
         return PromptInputs(
@@ -162,43 +163,44 @@ class Case:
             attention_mask=mask,
             pixel_values=self.need("pixel_values", variant, patches, patch),
             image_grid_thw=grid_thw,
-            position_ids=_positions(ids, mask.bool(), grid_thw, self.config),
+            position_ids=prompt_positions(ids, mask.bool(), grid_thw, self.config),
         )
 
     def _flow(self, variant: Variant, config: XR0Config) -> Flow:
-        batch = len(self.need("input_ids", variant, None, None))
-        mask = self.need("action_mask", variant, batch, None, config.action_dim)
-        shape = tuple(mask.shape)
+        batch = len(self._integers("input_ids", variant, None, None))
+        shape = tuple(self._shaped("action_mask", variant, batch, None, config.action_dim).shape)
         horizon = min(variant.horizon or shape[1], shape[1])
         prefix = min(max(variant.prefix, 0), horizon)
-        clean = self.need("action", variant, *shape) if prefix else torch.zeros(shape)
-        state = self.need("state", variant, batch, config.state_length, config.state_dim)
+        clean = torch.zeros(batch, 0, config.action_dim)
+        if prefix:  # without one the case may lack the actions
+            clean = self.need("action", variant, *shape, steps=prefix)
         return Flow(
-            state=state,
-            action_mask=mask[:, :horizon],
-            noise=self._noise(variant, shape)[:, :horizon],
-            prefix=clean[:, :prefix],
+            state=self.need("state", variant, batch, config.state_length, config.state_dim),
+            action_mask=self.need("action_mask", variant, *shape, steps=horizon),
+            noise=self._noise(variant, shape, horizon),
+            prefix=clean,
             steps=variant.steps or config.flow_steps,
             statistics=self._statistics(variant, horizon, config),
         )
 
-    def _noise(self, variant: Variant, shape: tuple[int, ...]) -> Tensor:
+    def _noise(self, variant: Variant, shape: tuple[int, ...], horizon: int) -> Tensor:
         """The recorded noise, or the released draw: one seeded `randn` for the whole batch."""
         if self._find("noise", variant) is not None:
-            return self.need("noise", variant, *shape)
+            return self.need("noise", variant, *shape, steps=horizon)
         if self.seed is None:
             raise TaktError(
                 f"{self.directory}: expected noise {shape} in inputs.safetensors or a fixture.seed "
                 "in config.json, got neither; record the noise"
             )
         generator = torch.Generator().manual_seed(self.seed)
-        return torch.randn(shape, generator=generator, dtype=variant.dtype)
+        drawn = torch.randn(shape, generator=generator, dtype=variant.dtype)
+        return drawn[:, :horizon]
 
     def _statistics(self, variant: Variant, horizon: int, config: XR0Config) -> Normalise | None:
         if self._find("stats.mean", variant) is None:
             return None
         mean, std = (
-            self.need(name, variant, None, config.action_dim)[:horizon].float().numpy()
+            self.need(name, variant, None, config.action_dim)[:horizon].numpy()
             for name in ("stats.mean", "stats.std")
         )
         return Normalise(mean, std, config.contract.decode_eps)
@@ -207,8 +209,36 @@ class Case:
         labels = (variant.label, *(f"{word}." for word in variant.words), "")
         return next((self.inputs[x + name] for x in labels if x + name in self.inputs), None)
 
-    def need(self, name: str, variant: Variant, *shape: int | None) -> Tensor:
-        """An input of `variant`, its own or the case's, of the given shape (None: any length)."""
+    def need(
+        self, name: str, variant: Variant, *shape: int | None, steps: int | None = None
+    ) -> Tensor:
+        """A float32 input of `variant`, its own or the case's.
+
+        Args:
+            name: In the inputs file, without the variant's words.
+            variant: Whose it is.
+            shape: As it is recorded; None is any length.
+            steps: Only so many of the second axis are read; the others may hold anything.
+
+        Raises:
+            TaktError: It is missing, or of another shape, or not of finite real numbers.
+        """
+        tensor = self._shaped(name, variant, *shape)
+        tensor = tensor if steps is None else tensor[:, :steps]
+        if tensor.dtype not in REAL_DTYPES:
+            raise self._refusal(name, "real numbers", tensor.dtype)
+        if not tensor.isfinite().all():
+            raise self._refusal(name, "finite numbers", "NaN or infinity")
+        return tensor.float()
+
+    def _integers(self, name: str, variant: Variant, *shape: int | None) -> Tensor:
+        """As `need`, int64."""
+        tensor = self._shaped(name, variant, *shape)
+        if tensor.dtype not in REAL_DTYPES or tensor.is_floating_point():
+            raise self._refusal(name, "integers", tensor.dtype)
+        return tensor.long()
+
+    def _shaped(self, name: str, variant: Variant, *shape: int | None) -> Tensor:
         tensor = self._find(name, variant)
         if tensor is None:
             raise TaktError(
@@ -216,17 +246,16 @@ class Case:
                 f"{variant.label or 'the case'!r} needs; it has: {', '.join(sorted(self.inputs))}"
             )
         got = tuple(tensor.shape)
-        if len(got) != len(shape) or any(
-            want not in (None, have) for want, have in zip(shape, got, strict=True)
-        ):
+        fits = len(got) == len(shape) and 0 not in got
+        if not fits or any(want not in (None, have) for want, have in zip(shape, got, strict=True)):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
-            raise TaktError(f"{self.directory}: {name}: expected shape ({wanted}), got {got}")
-        if not tensor.isfinite().all():
-            raise TaktError(
-                f"{self.directory}: {name}: expected finite numbers, got NaN or infinity; "
-                "record the inputs again"
-            )
+            raise self._refusal(name, f"shape ({wanted})", got)
         return tensor
+
+    def _refusal(self, name: str, expected: str, got: object) -> TaktError:
+        return TaktError(
+            f"{self.directory}: {name}: expected {expected}, got {got}; record the inputs again"
+        )
 
 
 def _is_image(name: str) -> bool:
@@ -235,43 +264,3 @@ def _is_image(name: str) -> bool:
 
 def _is_flow_output(name: str) -> bool:
     return name.startswith(_FLOW_OUTPUTS)
-
-
-def _contract(fixture: Json) -> Contract | None:
-    """The named contract with the recording's own window and offset; None if it names none."""
-    if "contract" not in fixture:
-        return None
-    if fixture["contract"] not in CONTRACTS:
-        raise TaktError(
-            f"config.json: unknown contract {fixture['contract']!r}; known: {', '.join(CONTRACTS)}"
-        )
-    contract = CONTRACTS[fixture["contract"]]
-    return replace(
-        contract,
-        rope_offset=fixture.get("action_position_offset", contract.rope_offset),
-        local_window=fixture.get("xr0", {}).get("local_window", contract.local_window),
-    )
-
-
-def _positions(ids: Tensor, real: Tensor, grid_thw: Tensor, config: XR0Config) -> Tensor:
-    """(3, B, L) rotary positions over the real tokens, images dealt out in prompt order; pads 1."""
-    positions = torch.ones(3, *ids.shape, dtype=torch.long)
-    pending = [(rows, columns) for _, rows, columns in grid_thw.tolist()]
-    for row in range(len(ids)):
-        prompt = ids[row, real[row]].tolist()
-        own = _deal_images(prompt.count(config.token_ids.image), pending, config)
-        positions[:, row, real[row]] = torch.from_numpy(rotary_positions(prompt, own, config))
-    return positions
-
-
-def _deal_images(tokens: int, pending: list[Grid], config: XR0Config) -> list[Grid]:
-    """Take the next images off `pending` until they fill a prompt's image `tokens`."""
-    own, filled = [], 0
-    while filled < tokens and pending:
-        own.append(pending.pop(0))
-        filled += own[-1][0] * own[-1][1] // config.vision.spatial_merge_size**2
-    if filled != tokens:
-        raise TaktError(
-            f"a prompt has {tokens} image tokens, but its images in image_grid_thw give {filled}"
-        )
-    return own

@@ -3,12 +3,21 @@
 import json
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from takt.policies.xr0.released_config import Json
+from takt.policies.xr0.json_fields import Json
 from takt.types import TaktError
+
+REAL_DTYPES = frozenset(
+    (
+        *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+)
+"""Dtypes whose numbers can be compared as float64."""
 
 
 def read_config(path: Path) -> Json:

@@ -1,8 +1,7 @@
 """`config.json` in the released layout, plus a `takt` block for what that layout leaves unsaid."""
 
-from contextlib import suppress
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, fields
 
 from takt.policies.xr0.config import (
     CONTRACTS,
@@ -13,9 +12,8 @@ from takt.policies.xr0.config import (
     VisionConfig,
     XR0Config,
 )
+from takt.policies.xr0.json_fields import Json, block, build, read_fields, value
 from takt.types import TaktError
-
-Json = dict[str, Any]
 
 HOW_TO_NAME_IT = (
     'Write "takt": {"contract": "hf_release"} into it for a released checkpoint, "xr0_posttrain" '
@@ -35,6 +33,8 @@ _OWN_FIELDS = (
     "initializer_range",
     "position_init_std",
 )
+_WIDTHS = ("state_length", "state_dim", "action_dim")
+_ROTARY = ("rope_theta", "mrope_section")
 
 
 def text_json(config: XR0Config) -> Json:
@@ -106,26 +106,34 @@ def from_json(data: Json, contract: Contract | None = None) -> XR0Config:
         contract: Overrides the file; needed for released files, which do not name one.
 
     Raises:
-        TaktError: No contract is known, or a field is missing.
+        TaktError: No contract is known, or a field is missing, of another type or out of range.
     """
     if not isinstance(data, dict):
         raise TaktError(f"config.json is not an XR-0 config: expected an object, got {data!r:.80}")
-    own = data.get("takt", {})
     contract = contract or stored_contract(data)
-    try:
-        return XR0Config(
-            text=_text(data["vlm_config"]["text_config"]),
-            vision=_vision(data["vlm_config"]["vision_config"]),
-            dit=_known_fields(DiTConfig, data["dit_config"]),
-            contract=contract,
-            token_ids=_token_ids(data["vlm_config"]),
-            state_length=data.get("state_length", 1),
-            state_dim=data["state_dim"],
-            action_dim=data["action_dim"],
-            **{name: _frozen(own[name]) for name in _OWN_FIELDS if name in own},
-        )
-    except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise TaktError(f"config.json is not an XR-0 config: {error!r}") from error
+    vlm = block(data, "vlm_config")
+    given = {"state_length": 1} | {name: data[name] for name in _WIDTHS if name in data}
+    own = {name: x for name, x in own_block(data).items() if name in _OWN_FIELDS}
+    parts = {
+        "text": _text(block(vlm, "text_config", "vlm_config")),
+        "vision": build(
+            VisionConfig, block(vlm, "vision_config", "vlm_config"), "vlm_config.vision_config"
+        ),
+        "dit": build(DiTConfig, block(data, "dit_config"), "dit_config"),
+        "token_ids": _token_ids(vlm),
+    }
+    _require(_WIDTHS, given, "it")
+    return XR0Config(
+        contract=contract,
+        **parts,
+        **read_fields(XR0Config, given, ""),
+        **read_fields(XR0Config, own, "takt"),
+    )
+
+
+def own_block(data: Json) -> Json:
+    """The `takt` block; a file without one has an empty one."""
+    return block(data, "takt", optional=True)
 
 
 def stored_contract(data: Json) -> Contract:
@@ -133,54 +141,44 @@ def stored_contract(data: Json) -> Contract:
 
     Raises:
         MissingContractError: There is none.
-        TaktError: It is unknown or lacks a field.
+        TaktError: It is unknown, lacks a field or has one of another type.
     """
-    own = data.get("takt", {})
+    own = own_block(data)
     if "contract" not in own:
         raise MissingContractError(
             "config.json names no forward contract, and with the wrong one the attention mask and "
             "the action positions differ from training: silently wrong actions. " + HOW_TO_NAME_IT
         )
+    names = {field.name for field in fields(Contract)}
+    needed = {field.name for field in fields(Contract) if field.default is MISSING}
     match own["contract"]:
         case str() as name if name in CONTRACTS:
             return CONTRACTS[name]
-        case dict() as given:
-            with suppress(TypeError):
-                return Contract(**given)
-    names = ", ".join(field.name for field in fields(Contract))
+        case dict() as given if needed <= given.keys() <= names:
+            return build(Contract, given, "takt.contract")
+    listed = ", ".join(field.name for field in fields(Contract))
     raise TaktError(
         f"config.json: expected takt.contract to be one of {', '.join(CONTRACTS)}, or an object of "
-        f"{names}; got {own['contract']!r}"
+        f"{listed}; got {own['contract']!r}"
     )
 
 
 def _text(data: Json) -> TextConfig:
-    rotary = data.get("rope_parameters") or data.get("rope_scaling") or {}
-    theta = rotary["rope_theta"] if "rope_theta" in rotary else data["rope_theta"]
-    return _known_fields(
-        TextConfig, {**data, "rope_theta": theta, "mrope_section": rotary["mrope_section"]}
-    )
+    where = "vlm_config.text_config"
+    style = next((key for key in ("rope_parameters", "rope_scaling") if data.get(key)), None)
+    rotary = block(data, style, where) if style else {}
+    given = {key: x for key, x in {**data, **rotary}.items() if key in _ROTARY}
+    _require(_ROTARY, given, where)
+    return build(TextConfig, {**data, **given}, where)
 
 
-def _vision(data: Json) -> VisionConfig:
-    return _known_fields(VisionConfig, data)
+def _token_ids(vlm: Json) -> TokenIds:
+    keys = {field.name: f"{field.name}_token_id" for field in fields(TokenIds)}
+    _require(keys.values(), vlm, "vlm_config")
+    ids = {name: value(f"vlm_config.{key}", vlm[key], int, 0) for name, key in keys.items()}
+    return TokenIds(**ids)
 
 
-def _token_ids(data: Json) -> TokenIds:
-    return TokenIds(
-        image=data["image_token_id"],
-        video=data["video_token_id"],
-        vision_start=data["vision_start_token_id"],
-        vision_end=data["vision_end_token_id"],
-    )
-
-
-def _known_fields(block: Any, data: Json) -> Any:  # noqa: ANN401
-    """Build a config dataclass from the fields it has, whatever else the file says."""
-    known = {field.name for field in fields(block)}
-    return block(**{name: _frozen(value) for name, value in data.items() if name in known})
-
-
-def _frozen(value: Any) -> Any:  # noqa: ANN401
-    """JSON lists as the tuples that frozen configs hold."""
-    return tuple(value) if isinstance(value, list) else value
+def _require(names: Iterable[str], data: Json, where: str) -> None:
+    if missing := [name for name in names if name not in data]:
+        raise TaktError(f"config.json is not an XR-0 config: {where} lacks {', '.join(missing)}")
