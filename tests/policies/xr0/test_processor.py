@@ -8,7 +8,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+    Qwen2VLImageProcessorPil,
+    smart_resize,
+)
 
 from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.checkpoint import load_checkpoint, save_checkpoint
@@ -20,7 +23,7 @@ from takt.policies.xr0.images import (
     pack_patches,
     resize,
 )
-from takt.policies.xr0.preprocessor_config import image_settings, with_image_settings
+from takt.policies.xr0.preprocessor_config import image_settings, read_bodies, with_image_settings
 from takt.policies.xr0.presets import nano, xr0_4_7b
 from takt.policies.xr0.processor import XR0Processor, prompt_text, rotary_positions
 from takt.policies.xr0.tokenizer import SPECIAL_TOKENS, VOCAB_SIZE, build_tokenizer
@@ -129,6 +132,16 @@ def test_resized_images_are_those_of_transformers(sides, budget):
     torch.testing.assert_close(ours, theirs["pixel_values"], atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("budget", [(1024, 90_000), (65_536, 16_777_216), (1, 4096)])
+def test_sizes_are_those_of_transformers(budget):
+    config = replace(xr0_4_7b(), image_pixels=budget)
+    few = [*range(1, 40), 47, 48, 49, 80, 199, 200, 201, 256, 1000, 2049]
+    for height, width in ((height, width) for height in few for width in few):
+        if max(height, width) <= 200 * min(height, width):
+            theirs = smart_resize(height, width, 32, *budget)
+            assert fit_size(height, width, config) == theirs, (height, width)
+
+
 def test_size_rule_of_a_released_file():
     config = xr0_4_7b()
     size = {"shortest_edge": 65_536, "longest_edge": 200_000}
@@ -142,9 +155,45 @@ def test_size_rule_of_a_released_file():
     assert with_image_settings(config, {"action_config": {}}) == config
     for written in (released, as_given):
         assert with_image_settings(config, image_settings(written)) == written
-    for wrong in ({"patch_size": 14}, {"image_std": [0.27, 0.26, 0.28]}, {"do_rescale": False}):
-        with pytest.raises(CheckpointError, match=next(iter(wrong))):
-            with_image_settings(config, wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"patch_size": 14}, "patch_size"),
+        ({"image_std": [0.27, 0.26, 0.28]}, "image_std"),
+        ({"do_rescale": False}, "do_rescale"),
+        ({"resample": 2}, "resample 3, got 2"),
+        ({"do_resize": "false"}, "do_resize"),
+        ({"size": {"height": 224, "width": 224}}, "size = {shortest_edge, longest_edge}"),
+        ({"size": [1024, 90_000]}, "size = {shortest_edge, longest_edge}"),
+        ({"size": {"shortest_edge": "a"}}, "size.shortest_edge .* got 'a'"),
+        ({"size": {"shortest_edge": -1}}, "size.shortest_edge .* got -1"),
+        ({"size": {"longest_edge": True}}, "size.longest_edge .* got True"),
+        ({"max_pixels": 0}, "max_pixels .* got 0"),
+        ({"min_pixels": 9000, "max_pixels": 4000}, "smallest .* 9000 and 4000"),
+    ],
+)
+def test_another_image_rule_is_refused_by_name(wrong, says):
+    with pytest.raises(CheckpointError, match=says):
+        with_image_settings(xr0_4_7b(), wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"std": [[1.0, -1.0]]}, "std: expected deviations from 0 on"),
+        ({"mean": [["1", "2"]]}, "numbers"),
+        ({"execute_horizon": 0.5}, "execute_horizon .* got 0.5"),
+        ({"execute_horizon": True}, "execute_horizon .* got True"),
+        ({"execute_horizon": 2}, r"execute_horizon .* 1\.\.1, got 2"),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused_by_name(change, says):
+    entry = {"mean": [[0.0, 0.0]], "std": [[1.0, 1.0]], **change}
+    config = replace(xr0_4_7b(), action_dim=2)
+    with pytest.raises(CheckpointError, match=f"'arm'.*{says}"):
+        read_bodies({"action_config": {"arm": entry}}, config)
 
 
 def test_a_checkpoint_brings_its_size_rule(checkpoint, tmp_path):

@@ -1,7 +1,6 @@
 """uint8 images -> Qwen patch rows, without torchvision; PIL only where a resize is due."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -57,7 +56,13 @@ def _require_rgb(shape: tuple[int, ...], dtype: str) -> None:
 
 
 def fit_size(height: int, width: int, config: XR0Config) -> tuple[int, int]:
-    """Nearest multiples of a token's pixels, with an area inside the config's budget."""
+    """Nearest multiples of a token's pixels, with an area inside the config's budget.
+
+    The very numbers of the released processor (transformers' `smart_resize` for Qwen2-VL).
+
+    Raises:
+        ImageError: One side is more than 200 times the other.
+    """
     unit = config.vision.token_pixels
     smallest, largest = config.image_pixels
     if max(height, width) > _LONGEST_ASPECT * min(height, width):
@@ -67,21 +72,19 @@ def fit_size(height: int, width: int, config: XR0Config) -> tuple[int, int]:
         )
     if config.image_rule == "misfits" and height % unit == width % unit == 0:
         return height, width
-    fitted = _snap(height, width, unit, round)
+    # Zero at first for a side below half a token: then the area is too small.
+    fitted = round(height / unit) * unit, round(width / unit) * unit
     area = fitted[0] * fitted[1]
     if area > largest:
-        scale = math.sqrt(largest / (height * width))
-        return _snap(height * scale, width * scale, unit, math.floor)
+        shrink = math.sqrt(height * width / largest)
+        sides = (math.floor(side / shrink / unit) for side in (height, width))
+        tall, wide = (max(1, side) * unit for side in sides)
+        return tall, wide
     if area < smallest:
-        scale = math.sqrt(smallest / (height * width))
-        return _snap(height * scale, width * scale, unit, math.ceil)
+        grow = math.sqrt(smallest / (height * width))
+        tall, wide = (math.ceil(side * grow / unit) * unit for side in (height, width))
+        return tall, wide
     return fitted
-
-
-def _snap(
-    height: float, width: float, unit: int, rounding: Callable[[float], int]
-) -> tuple[int, int]:
-    return max(1, rounding(height / unit)) * unit, max(1, rounding(width / unit)) * unit
 
 
 def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -17,6 +17,10 @@ from takt.types import TaktError
 
 Json = Mapping[str, Any]
 
+_AREAS = ("min_pixels", "max_pixels")
+_EDGES = ("shortest_edge", "longest_edge")  # areas too, under the released names
+_BICUBIC = 3  # PIL's number for the filter of `images.resize`
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyStatistics:
@@ -33,8 +37,10 @@ class BodyStatistics:
     execute_horizon: int
 
     def __post_init__(self) -> None:
-        """T_e lies inside the chunk."""
-        if not 0 < self.execute_horizon <= self.action.horizon:
+        """T_e is a whole number inside the chunk."""
+        if type(self.execute_horizon) is not int or not (
+            0 < self.execute_horizon <= self.action.horizon
+        ):
             raise CheckpointError(
                 f"execute_horizon must be in 1..{self.action.horizon}, got {self.execute_horizon}"
             )
@@ -93,7 +99,10 @@ def _body(name: str, entry: Any, config: XR0Config) -> BodyStatistics:  # noqa: 
 
 def _rows(mean: list[Any], std: list[Any], columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation, each (steps, columns) float32."""
-    arrays = np.array(mean, np.float32), np.array(std, np.float32)
+    given = np.array(mean), np.array(std)
+    if any(array.dtype.kind not in "iuf" for array in given):  # text would be parsed
+        raise CheckpointError("expected numbers in mean and std; recompute the statistics")
+    arrays = given[0].astype(np.float32), given[1].astype(np.float32)
     shapes = [array.shape for array in arrays]
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] != columns:
         raise CheckpointError(
@@ -119,22 +128,42 @@ def with_image_settings(config: XR0Config, preprocessor: Json) -> XR0Config:
                 f"preprocessor_config.json: expected {name} {value}, got {preprocessor[name]}; "
                 "is it the file that came with the weights?"
             )
-    size = preprocessor.get("size") or {}
-    if not isinstance(size, dict):
+    resizes = preprocessor.get("do_resize", True)
+    if not isinstance(resizes, bool):
         raise CheckpointError(
-            f"preprocessor_config.json: expected size = {{shortest_edge, longest_edge}}, got {size}"
+            f"preprocessor_config.json: expected do_resize true or false, got {resizes!r}"
         )
-    smallest, largest = (
-        preprocessor.get(pixels) or size.get(edge) or kept
-        for pixels, edge, kept in zip(
-            ("min_pixels", "max_pixels"),
-            ("shortest_edge", "longest_edge"),
-            config.image_pixels,
-            strict=True,
-        )
+    pixels = _image_pixels(preprocessor, config.image_pixels)
+    return replace(
+        config, image_pixels=pixels, image_rule=config.image_rule if resizes else "misfits"
     )
-    rule = config.image_rule if preprocessor.get("do_resize", True) else "misfits"
-    return replace(config, image_pixels=(smallest, largest), image_rule=rule)
+
+
+def _image_pixels(preprocessor: Json, kept: tuple[int, int]) -> tuple[int, int]:
+    """Smallest and largest area; `kept` where the file says nothing."""
+    size = preprocessor.get("size")
+    if not isinstance(size, dict | None) or (size and size.keys() - {*_EDGES}):
+        raise CheckpointError(
+            f"preprocessor_config.json: expected size = {{{', '.join(_EDGES)}}}, got {size!r}; "
+            "is it the file that came with the weights?"
+        )
+    found = []
+    for area, edge, own in zip(_AREAS, _EDGES, kept, strict=True):
+        given = (preprocessor.get(area), (size or {}).get(edge), own)
+        found.append(next(pixels for pixels in given if pixels is not None))
+    smallest, largest = found
+    for area, edge, pixels in zip(_AREAS, _EDGES, found, strict=True):
+        if type(pixels) is not int or pixels < 1:
+            raise CheckpointError(
+                f"preprocessor_config.json: expected {area} or size.{edge} to be a number of "
+                f"pixels from 1 on, got {pixels!r}"
+            )
+    if smallest > largest:
+        raise CheckpointError(
+            "preprocessor_config.json: expected the smallest image area to be at most the "
+            f"largest, got {smallest} and {largest} pixels"
+        )
+    return smallest, largest
 
 
 def image_settings(config: XR0Config) -> dict[str, Any]:
@@ -154,6 +183,7 @@ def _fixed_settings(vision: VisionConfig) -> dict[str, Any]:
         "temporal_patch_size": vision.temporal_patch_size,
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
+        "resample": _BICUBIC,
         "do_rescale": True,
         "do_normalize": True,
     }
