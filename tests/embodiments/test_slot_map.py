@@ -89,6 +89,15 @@ def test_released_layouts_fit_a_32_wide_vector():
         (lambda body: body.update(axes=[]), "at least one"),
         (lambda body: body.update(cameras=[]), "cameras.*at least one"),
         (lambda body: body["cameras"][0].update(height=0), "size in pixels"),
+        (lambda body: body.update(rate_hz=float("inf")), "rate_hz: expected a finite"),
+        (lambda body: body.update(rate_hz=True), "rate_hz: expected .*, got True"),
+        (lambda body: body["axes"][0].update(slot=True), "slot: expected .*, got True"),
+        (lambda body: body["cameras"][0].update(height=True), "height: expected .*, got True"),
+        (lambda body: body.update(name=""), "name: expected text"),
+        (lambda body: body["axes"][0].update(name=" "), "axes: name: expected text"),
+        (lambda body: body.update(state=[{"name": "", "slot": 1}]), "state: name: expected text"),
+        (lambda body: body["cameras"][0].update(view="Ego\nView"), "view: expected text"),
+        (lambda body: body["axes"].append(3), "axes: expected tables"),
     ],
 )
 def test_what_is_wrong_is_named(body, load, change, message):

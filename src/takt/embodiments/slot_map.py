@@ -15,11 +15,12 @@ other axes than it is commanded on lists them: `state = [{ name = "x", slot = 0 
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 from beartype.door import is_bearable
@@ -55,10 +56,10 @@ class _Body:
     name: str
     rate_hz: float | int
     instruction: str
-    axes: list[dict[str, Any]]
-    cameras: list[dict[str, Any]]
+    axes: list[Any]
+    cameras: list[Any]
     layout: str | None = None
-    state: list[dict[str, Any]] | None = None
+    state: list[Any] | None = None
 
 
 _Table = TypeVar("_Table")
@@ -75,16 +76,7 @@ def load_embodiment(path: str | Path) -> EmbodimentSpec:
     layout = released_layout(body.layout) if body.layout else None
     axes = _tables(_Axis, body.axes, f"{path}: axes")
     cameras = _tables(CameraSpec, body.cameras, f"{path}: cameras")
-    for axis in axes:
-        if not axis.low < axis.high:
-            raise EmbodimentFileError(
-                f"{path}: axis {axis.name!r}: expected low < high, got {axis.low} and {axis.high}"
-            )
-    for camera in cameras:
-        if camera.height < 1 or camera.width < 1:
-            raise EmbodimentFileError(f"{path}: camera {camera.name!r}: expected a size in pixels")
-    if not body.rate_hz > 0:
-        raise EmbodimentFileError(f"{path}: rate_hz: expected more than 0, got {body.rate_hz}")
+    _require_ranges(body, axes, cameras, path)
     relative = layout is not None and layout.relative
     return EmbodimentSpec(
         name=body.name,
@@ -101,6 +93,31 @@ def load_embodiment(path: str | Path) -> EmbodimentSpec:
         instruction=body.instruction,
         state_space=_state_space(body, layout, path),
     )
+
+
+def _require_ranges(
+    body: _Body, axes: Sequence[_Axis], cameras: Sequence[CameraSpec], path: Path
+) -> None:
+    if not 0 < body.rate_hz < math.inf:
+        raise EmbodimentFileError(
+            f"{path}: rate_hz: expected a finite number of more than 0, got {body.rate_hz}"
+        )
+    for axis in axes:
+        if not axis.low < axis.high:
+            raise EmbodimentFileError(
+                f"{path}: axis {axis.name!r}: expected low < high, got {axis.low} and {axis.high}"
+            )
+    for camera in cameras:
+        if camera.height < 1 or camera.width < 1:
+            raise EmbodimentFileError(f"{path}: camera {camera.name!r}: expected a size in pixels")
+        _require_line(camera.view, f"{path}: camera {camera.name!r}: view")
+    _require_line(body.name, f"{path}: name")
+
+
+def _require_line(text: str, where: str) -> None:
+    """Names and views stand in prompts and tables."""
+    if not text.strip() or not text.isprintable():
+        raise EmbodimentFileError(f"{where}: expected text on one line, got {text!r}")
 
 
 def _state_space(body: _Body, layout: Layout | None, path: Path) -> StateSpace | None:
@@ -146,12 +163,17 @@ def _parse(path: Path) -> dict[str, Any]:
     return data
 
 
-def _tables(kind: type[_Table], rows: list[dict[str, Any]], where: str) -> tuple[_Table, ...]:
-    """At least one row, each with a name of its own."""
+def _tables(kind: type[_Table], rows: list[Any], where: str) -> tuple[_Table, ...]:
+    """At least one row, each a table with a name of its own."""
+    if strangers := [row for row in rows if not isinstance(row, dict)]:
+        raise EmbodimentFileError(f"{where}: expected tables of keys, got {strangers[0]!r}")
     names = [row.get("name") for row in rows]
     if not rows or len({str(name) for name in names}) != len(names):
         raise EmbodimentFileError(f"{where}: expected distinct names, at least one; got {names}")
-    return tuple(_table(kind, row, f"{where}: {row.get('name')}") for row in rows)
+    tables = tuple(_table(kind, row, f"{where}: {row.get('name')}") for row in rows)
+    for row in rows:
+        _require_line(row["name"], f"{where}: name")
+    return tables
 
 
 def _table(kind: type[_Table], row: dict[str, Any], where: str) -> _Table:
@@ -165,7 +187,8 @@ def _table(kind: type[_Table], row: dict[str, Any], where: str) -> _Table:
             f"known keys: {', '.join(hints)}"
         )
     for key, value in row.items():
-        if not is_bearable(value, hints[key]):
+        is_flag = isinstance(value, bool) and bool not in get_args(hints[key])
+        if is_flag or not is_bearable(value, hints[key]):  # True is an int to Python
             expected = str(getattr(hints[key], "__name__", hints[key]))
             raise EmbodimentFileError(f"{where}: {key}: expected {expected}, got {value!r}")
     return kind(**row)
