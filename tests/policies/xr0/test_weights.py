@@ -155,6 +155,45 @@ def test_damaged_files_are_named(tensors, tmp_path):
         read_weights(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ({"a": "xy", "b": "x"}, ["a.safetensors holds y of b", "b.safetensors lacks y"]),
+        ({"a": "x", "b": "xy"}, ["b.safetensors holds x of a.safetensors"]),
+        ({"a": "x", "b": "yz"}, ["b.safetensors holds z of no shard"]),
+        ({"a": "x", "b": "y"}, []),
+    ],
+)
+def test_every_tensor_is_read_from_the_shard_that_the_index_names(tmp_path, held, says):
+    for shard, keys in held.items():
+        tensors = {key: torch.full((1,), float(ord(shard))) for key in keys}
+        save_file(tensors, tmp_path / f"{shard}.safetensors")
+    index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    if not says:
+        assert read_weights(tmp_path) == {"x": ord("a"), "y": ord("b")}
+        return
+    with pytest.raises(CheckpointError) as error:
+        read_weights(tmp_path)
+    assert all(problem in str(error.value) for problem in says)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, None])
+def test_weights_that_are_no_floats_are_named(model, tensors, whole, dtype):
+    save_file(tensors | {"sink.weight": torch.zeros(1, 128, dtype=torch.int64)}, whole)
+    with pytest.raises(CheckpointError, match="sink.weight: expected a floating dtype, got int64"):
+        load_weights(model.config, whole, dtype=dtype)
+
+
+def test_a_trainer_file_with_a_key_twice_is_refused(tensors, tmp_path):
+    path = tmp_path / TRAINER.name
+    torch.save(
+        {"module": {"model.a": torch.zeros(1), "b": torch.ones(1), "a": torch.ones(1)}}, path
+    )
+    with pytest.raises(CheckpointError, match="both of a;"):
+        read_weights(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", {"module": [1]}, [1]])
 def test_what_is_no_trainer_file_is_named(tmp_path, content):
     path = tmp_path / TRAINER.name

@@ -1,6 +1,7 @@
 """Which files of a checkpoint directory hold what; torch is not imported here."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,33 @@ def shards_of(index: Path) -> dict[Path, set[str]]:
             f"{index} names shards that are not there: {', '.join(absent)}; copy them too"
         )
     return dict(sorted(shards.items()))
+
+
+def require_promised(
+    index: Path, promised: Mapping[Path, set[str]], held: Mapping[Path, Iterable[str]]
+) -> None:
+    """Raise a `CheckpointError` unless every shard holds the keys of `promised`, and no others.
+
+    Args:
+        index: Named in the error.
+        promised: By shard, as `shards_of` gives them.
+        held: By shard, those in its header.
+    """
+    owner = {key: shard.name for shard, keys in promised.items() for key in keys}
+    problems: list[str] = []
+    for shard, keys in promised.items():
+        found = set(held[shard])
+        problems += [f"{shard.name} lacks {key}" for key in sorted(keys - found)]
+        problems += [
+            f"{shard.name} holds {key} of {owner.get(key, 'no shard')}"
+            for key in sorted(found - keys)
+        ]
+    if problems:
+        raise CheckpointError(
+            f"{index}: expected every tensor once, in the shard that the index names; got:\n  "
+            + "\n  ".join(problems)
+            + "\ncopy the index and its shards from one checkpoint"
+        )
 
 
 def existing_file(path: Path) -> Path:

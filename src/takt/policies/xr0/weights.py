@@ -23,6 +23,7 @@ from takt.policies.xr0.checkpoint_files import (
     WHOLE,
     CheckpointError,
     find_weights,
+    require_promised,
     shards_of,
 )
 from takt.policies.xr0.config import XR0Config
@@ -127,7 +128,7 @@ def write_weights(
 
 
 def check_keys(model: XR0, weights: Mapping[str, Tensor]) -> None:
-    """Raise a `CheckpointError` that lists every missing, extra or mis-shaped key."""
+    """Raise a `CheckpointError` that lists every missing, extra, mis-shaped or integer key."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     problems = [f"missing {name} {shape}" for name, shape in expected.items() if name not in found]
@@ -138,6 +139,11 @@ def check_keys(model: XR0, weights: Mapping[str, Tensor]) -> None:
         f"{name}: expected {shape}, got {found[name]}"
         for name, shape in expected.items()
         if name in found and found[name] != shape
+    ]
+    problems += [
+        f"{name}: expected a floating dtype, got {str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in weights.items()
+        if not tensor.is_floating_point()
     ]
     if problems:
         raise CheckpointError(
@@ -153,8 +159,10 @@ def _make_buffers(model: XR0) -> None:
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
+    promised = shards_of(index)
+    require_promised(index, promised, {file: read_header(file) for file in promised})
     weights: dict[str, Tensor] = {}
-    for file in shards_of(index):
+    for file in promised:
         weights |= _read_safetensors(file)
     return weights
 
@@ -190,7 +198,18 @@ def _read_trainer(file: Path) -> dict[str, Tensor]:
     module = content.get("module") if isinstance(content, dict) else None
     if not isinstance(module, dict) or not all(isinstance(x, Tensor) for x in module.values()):
         raise CheckpointError(f'{file}: expected {{"module": {{key: tensor}}}} as DeepSpeed writes')
-    return {name.removeprefix(_TRAINER_PREFIX): x.detach() for name, x in module.items()}
+    weights: dict[str, Tensor] = {}
+    twice: list[str] = []
+    for name, tensor in module.items():
+        key = name.removeprefix(_TRAINER_PREFIX)
+        twice += [key] if key in weights else []
+        weights[key] = tensor.detach()
+    if twice:
+        raise CheckpointError(
+            f"{file}: expected every key once, with or without {_TRAINER_PREFIX!r} in front; got "
+            f"both of {', '.join(twice)}; keep the set that was trained"
+        )
+    return weights
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
