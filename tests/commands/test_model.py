@@ -233,6 +233,21 @@ def test_inspect_names_a_broken_file(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"dtype": "Q99"}, {"shape": [-1, 2]}, {"shape": [3]}, {"data_offsets": [1, 5]}],
+)
+def test_inspect_refuses_a_header_that_loading_refuses(
+    case: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object]
+) -> None:
+    entry = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4], **change}
+    header = json.dumps({"sink.weight": entry}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(4 + ("data_offsets" in change))
+    (case / "model.safetensors").write_bytes(content)
+    assert main(["model", "inspect", str(case)]) == 2
+    assert "not a complete safetensors file" in capsys.readouterr().err
+
+
 def test_inspect_notices_an_incomplete_download(
     case: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,3 +262,13 @@ def test_inspect_notices_an_incomplete_download(
     (case / "model.safetensors.index.json").write_text(json.dumps(index))
     assert main(["model", "inspect", str(case)]) == 2
     assert "dit.absent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("own", [None, [], "nano"])
+def test_inspect_refuses_a_takt_block_that_is_none(
+    case: Path, capsys: pytest.CaptureFixture[str], own: object
+) -> None:
+    config = json.loads((case / "config.json").read_text())
+    (case / "config.json").write_text(json.dumps({**config, "takt": own}))
+    assert main(["model", "inspect", str(case)]) == 2
+    assert "takt: expected an object" in capsys.readouterr().err

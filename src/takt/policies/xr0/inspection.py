@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from takt.policies.xr0.checkpoint_files import (
     CONFIG,
@@ -14,11 +15,12 @@ from takt.policies.xr0.checkpoint_files import (
     CheckpointError,
     find_weights,
     read_json,
+    require_promised,
     shards_of,
 )
 from takt.policies.xr0.config import HF_RELEASE, Contract, XR0Config
 from takt.policies.xr0.preprocessor_config import BodyStatistics, read_bodies, with_image_settings
-from takt.policies.xr0.released_config import HOW_TO_NAME_IT, from_json
+from takt.policies.xr0.released_config import HOW_TO_NAME_IT, from_json, own_block
 from takt.policies.xr0.safetensors_header import StoredTensor, read_header
 
 _PARTS = {
@@ -131,10 +133,11 @@ def inspect(directory: Path) -> Inspection:
     """Read `config.json`, `preprocessor_config.json` and the headers of the weight files.
 
     Raises:
-        TaktError: A file is missing or broken, or a shard lacks what the index promises.
+        TaktError: A file is missing or broken, as for `load_checkpoint`; or a shard lacks what the
+            index promises.
     """
     data = read_json(directory / CONFIG)
-    is_named = "contract" in data.get("takt", {})
+    is_named = "contract" in own_block(data)
     config = from_json(data, None if is_named else HF_RELEASE)
     path = directory / PREPROCESSOR
     preprocessor = read_json(path) if path.exists() else {}
@@ -153,22 +156,28 @@ def _stored_tensors(file: Path) -> dict[str, StoredTensor]:
     """Tensors of one file, or of all shards that an index names."""
     match file.suffix:
         case ".safetensors":
-            return read_header(file)
+            return _sound_header(file)
         case ".json":
             return _sharded_tensors(file)
         case _:
             return _trainer_tensors(file)
 
 
+def _sound_header(file: Path) -> dict[str, StoredTensor]:
+    """A header that loading would accept: known dtypes, and shapes that agree with the offsets."""
+    tensors = read_header(file)
+    try:
+        with safe_open(file, framework="np"):
+            return tensors
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error
+
+
 def _sharded_tensors(index: Path) -> dict[str, StoredTensor]:
-    found, promised = {}, set()
-    for shard, keys in shards_of(index).items():
-        found |= read_header(shard)
-        promised |= keys
-    missing = sorted(promised - set(found))
-    if missing:
-        raise CheckpointError(f"{index} promises tensors that no shard holds: {', '.join(missing)}")
-    return found
+    promised = shards_of(index)
+    held = {shard: _sound_header(shard) for shard in promised}
+    require_promised(index, promised, held)
+    return {name: tensor for tensors in held.values() for name, tensor in tensors.items()}
 
 
 def _trainer_tensors(file: Path) -> dict[str, StoredTensor]:
