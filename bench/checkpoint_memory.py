@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import tyro
+from command import run
 from torch import Tensor
 
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.presets import PRESETS
+from takt.policies.xr0.presets import preset_or_file
 from takt.policies.xr0.weights import load_weights, write_weights
+from takt.types import TaktError
 
 LIMIT_BYTES = 12e9  # on a computer of 24 GB the rest stays for everything else
 PAGE_BYTES = 4096
@@ -36,13 +37,19 @@ class Config:
     """Measure the memory that loading takes."""
 
     preset: str = "4.7b"
-    """Size of the checkpoint."""
+    """Size of the checkpoint, or its config.json."""
     folder: Path | None = None
     """Where it is written for a while; the system's temporary folder by default."""
     load: Path | None = None
     """Only open this folder, measure and print; what the fresh process runs."""
     json: bool = False
     """Print one JSON object as the last line."""
+
+    def __post_init__(self) -> None:
+        """A size that there is, a folder to write to."""
+        preset_or_file(self.preset)
+        if self.folder is not None and not self.folder.is_dir():
+            raise TaktError(f"expected a folder to write to, got --folder {self.folder}; make it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,7 @@ def resident() -> Memory:
 def random_tensors(preset: str) -> Iterator[tuple[str, Tensor]]:
     """The preset's tensors in bfloat16, one at a time; one block of noise, repeated."""
     with torch.device("meta"):
-        shapes = {name: x.shape for name, x in XR0(PRESETS[preset]()).state_dict().items()}
+        shapes = {name: x.shape for name, x in XR0(preset_or_file(preset)).state_dict().items()}
     noise = torch.randn(RANDOM_ELEMENTS).mul_(0.02).bfloat16()
     for name, shape in shapes.items():
         tensor = torch.empty(shape, dtype=torch.bfloat16)
@@ -90,7 +97,7 @@ def random_tensors(preset: str) -> Iterator[tuple[str, Tensor]]:
 def measure(preset: str, folder: Path) -> Report:
     """Load and read the checkpoint in `folder` in this process."""
     imported, started = resident(), time.perf_counter()
-    model = load_weights(PRESETS[preset](), folder, dtype=None)
+    model = load_weights(preset_or_file(preset), folder, dtype=None)
     load_s, loaded = time.perf_counter() - started, resident()
     started, size = time.perf_counter(), 0
     for tensor in model.state_dict().values():
@@ -136,4 +143,4 @@ def main(config: Config) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Config)))
+    sys.exit(run(main, Config))

@@ -6,16 +6,17 @@ frozen weights in bfloat16; what learns in float32 with its gradient, AdamW's tw
 moving average. Full training adds autocast's bfloat16 copies of the weights. GB are 1e9 bytes.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-import tyro
+from command import require_at_least, run
 from tyro.conf import arg
 
 from takt.policies.xr0.lora import count_adapters
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.presets import PRESETS
+from takt.policies.xr0.presets import preset_or_file
 
 LEARNING = 4 + 4 + 8 + 4  # weight, gradient, two moments, average
 HALF = 2
@@ -26,17 +27,21 @@ class Options:
     """Count bytes."""
 
     preset: str = "4.7b"
-    """Size of the model."""
+    """Size of the model, or its config.json."""
     lora: int = 16
     """Rank of the adapters."""
     card_gb: Annotated[float, arg(name="card-gb")] = 24.0
     """Memory of the card."""
 
+    def __post_init__(self) -> None:
+        """There is an adapter."""
+        require_at_least(1, lora=self.lora)
 
-def main(options: Options) -> None:
+
+def main(options: Options) -> int:
     """One line a mode."""
     with torch.device("meta"):
-        model = XR0(PRESETS[options.preset]())
+        model = XR0(preset_or_file(options.preset))
     whole = sum(parameter.numel() for parameter in model.parameters())
     vlm = sum(parameter.numel() for parameter in model.vlm.parameters())
     both = count_adapters(model, options.lora)
@@ -54,7 +59,8 @@ def main(options: Options) -> None:
         left = options.card_gb - total
         verdict = f"{left:.1f} for activations" if left > 0 else "does not fit"
         print(f"{name:24} {frozen / 1e6:9.0f} {learning / 1e6:10.1f} {total:7.1f}  {verdict}")
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    sys.exit(run(main, Options))

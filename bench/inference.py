@@ -7,25 +7,34 @@ kept keys and values, `max_abs_diff` the largest difference of undecoded chunks.
 
 On a CPU: `cpu-bench` in float32 on one thread, `nano` beside it. On a GPU: `4.7b` in bfloat16;
 `--quantise` measures ours with 8-bit weights (the other side keeps bfloat16).
+
+`roofline_share` is the least time that a stage's work can take (`roofline`) over the time it took.
+`peak_memory_gb` is the most that is held while ours runs once, with the weights of both sides there
+(one and the same, unless `--quantise` gives ours its own): on a CPU resident memory of the process,
+on a GPU what torch has reserved of it.
 """
 
+import gc
 import json
-import resource
 import statistics
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-import tyro
-from inference_sides import Sides, prepare
+from command import require_at_least, run
+from inference_sides import VIEWS, Sides, prepare
 from roofline import Peaks, measure_peaks, stage_work, wait
 
 from takt.policies.xr0.cache import VLMCache
+from takt.policies.xr0.presets import preset_or_file
 from takt.policies.xr0.quantisation import Mode
+from takt.types import TaktError
 
 COMPARED = 8  # chunks of different noise
 
@@ -37,7 +46,7 @@ class Config:
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     """Where; the first GPU if there is one."""
     preset: tuple[str, ...] = ()
-    """Sizes; `cpu-bench nano` on a CPU, `4.7b` on a GPU."""
+    """Sizes, or files config.json; `cpu-bench nano` on a CPU, `4.7b` on a GPU."""
     views: int = 3
     """Images of the prompt, 1 to 3."""
     horizon: int = 30
@@ -56,6 +65,35 @@ class Config:
     """Let torch.compile fuse ours."""
     json: bool = False
     """Print one JSON object as the last line."""
+
+    def __post_init__(self) -> None:
+        """A measurement that this computer can make."""
+        require_at_least(
+            1,
+            views=self.views,
+            horizon=self.horizon,
+            steps=self.steps,
+            repeats=self.repeats,
+            threads=self.threads,
+        )
+        require_at_least(0, warm_ups=self.warm_ups)
+        if self.views > len(VIEWS):
+            raise TaktError(f"expected --views of at most {len(VIEWS)}, got {self.views}")
+        for name in self.preset:
+            preset_or_file(name)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise TaktError(
+                "expected a GPU that this torch can use, got none for --device cuda; "
+                "choose --device cpu, or install torch for CUDA"
+            )
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """Before the timed ones, and timed."""
+        usual = (2, 20) if self.device == "cpu" else (300, 200)
+        asked = self.warm_ups, self.repeats
+        first, timed = (y if x is None else x for x, y in zip(asked, usual, strict=True))
+        return first, timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +127,14 @@ class Report:
 def rounds(sides: Sides, config: Config) -> dict[str, list[float]]:
     """Seconds by side and stage; every round runs each of them once."""
     device, work = torch.device(config.device), sides.timed()
-    on_cpu = device.type == "cpu"
-    warm_ups = (2 if on_cpu else 300) if config.warm_ups is None else config.warm_ups
-    repeats = config.repeats or (20 if on_cpu else 200)
+    warm_ups, repeats = config.rounds
     times: dict[str, list[float]] = {name: [] for name in work}
     for number in range(warm_ups + repeats):
         _progress(number, warm_ups + repeats)
-        for name, run in work.items():
+        for name, stage in work.items():
             wait(device)
             started = time.perf_counter()
-            run()
+            stage()
             wait(device)
             if number >= warm_ups:
                 times[name].append(time.perf_counter() - started)
@@ -115,8 +151,27 @@ def largest_difference(sides: Sides) -> float:
     return max(differences)
 
 
+def peak_memory(sides: Sides) -> int:
+    """Bytes held at most while ours runs once."""
+    device = sides.noise.device
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        sides.ours(sides.noise)
+        wait(device)
+        # Reserved, since the buffers of a recorded graph do not count as allocated when it runs.
+        return torch.cuda.max_memory_reserved(device)
+    with suppress(OSError):  # a sandbox may refuse; the peak is then that of everything so far
+        Path("/proc/self/clear_refs").write_text("5")
+    sides.ours(sides.noise)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
 def measure(name: str, config: Config, peaks: Peaks) -> Report:
     """Time and compare one size."""
+    gc.collect()  # the size before
+    _say(f"{name}: building both sides")
     sides = prepare(
         name,
         torch.device(config.device),
@@ -126,14 +181,18 @@ def measure(name: str, config: Config, peaks: Peaks) -> Report:
         mode=config.quantise,
         compiled=config.compiled,
     )
+    _say(f"{name}: comparing {COMPARED} chunks")
     difference = largest_difference(sides)
+    _say(f"{name}: {' + '.join(map(str, config.rounds))} rounds of both sides")
     times = rounds(sides, config)
+    peak = peak_memory(sides)
+    _say(f"{name}: counting work")
     p50 = {stage: statistics.median(values) for stage, values in times.items()}
 
     def flow(cache: VLMCache) -> object:
         return sides.model.sample(cache, sides.state, sides.mask, sides.noise, None, config.steps)
 
-    work = stage_work(sides.model, sides.inputs, flow, config.steps)
+    work = stage_work(sides.model, sides.served, sides.inputs, flow, config.steps)
     return Report(
         preset=name,
         device=_device_name(config),
@@ -145,7 +204,7 @@ def measure(name: str, config: Config, peaks: Peaks) -> Report:
         full_speedup=p50["released full"] / p50["ours full"],
         refresh_ratio=p50["ours full"] / p50["ours DiT loop"],
         max_abs_diff=difference,
-        peak_memory_gb=_peak_memory(config) / 1e9,
+        peak_memory_gb=peak / 1e9,
         ours_ms=dict(_latencies(times, "ours ")),
         released_ms=dict(_latencies(times, "released ")),
         roofline_share={part: peaks.share(w, p50[f"ours {part}"]) for part, w in work.items()},
@@ -173,7 +232,9 @@ def main(config: Config) -> int:
     """Measure and print each size; the first one's figures lead the JSON object."""
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    peaks = measure_peaks(device, torch.float32 if device.type == "cpu" else torch.bfloat16)
+    _say("measuring this device")
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    peaks = measure_peaks(device, dtype, config.quantise)
     print(f"this device: {peaks.flops / 1e12:.3g} TFLOP/s, {peaks.bytes / 1e9:.3g} GB/s")
     names = config.preset or (("cpu-bench", "nano") if device.type == "cpu" else ("4.7b",))
     reports = []
@@ -193,16 +254,14 @@ def _latencies(times: dict[str, list[float]], side: str) -> Iterator[tuple[str, 
             yield name.removeprefix(side), Latency(p50=p50, p99=p99)
 
 
-def _peak_memory(config: Config) -> int:
-    if config.device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _device_name(config: Config) -> str:
     if config.device == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU, {config.threads} thread{'s' if config.threads > 1 else ''}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _progress(done: int, total: int) -> None:
@@ -211,4 +270,4 @@ def _progress(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Config)))
+    sys.exit(run(main, Config))

@@ -13,7 +13,7 @@ from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.engine import Engine
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.presets import OWN_TOKEN_IDS, PRESETS
+from takt.policies.xr0.presets import OWN_TOKEN_IDS, preset_or_file
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.quantisation import Mode, quantise
 from takt.policies.xr0.tokenizer import build_tokenizer
@@ -24,9 +24,10 @@ PROMPT_TOKENS = 272  # three images of 256 px and a task, as in the paper's late
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Both implementations, ready to run on one prompt."""
+    """Both implementations, ready to run on one prompt; `served` is what ours runs."""
 
     model: XR0
+    served: XR0
     engine: Engine
     released: ReleasedStyle
     inputs: PromptInputs
@@ -98,7 +99,7 @@ def prepare(
 ) -> Sides:
     """Build both sides over the same weights, ours perhaps with 8-bit codes of them."""
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    sizes = replace(PRESETS[preset](), token_ids=OWN_TOKEN_IDS)
+    sizes = replace(preset_or_file(preset), token_ids=OWN_TOKEN_IDS)
     model = random_model(sizes, device, dtype)
     served = model
     if mode is not None:
@@ -111,6 +112,7 @@ def prepare(
     engine = Engine(served, inputs, horizon, steps=steps, compiled=compiled)
     return Sides(
         model=model,
+        served=served,
         engine=engine,
         released=ReleasedStyle(model),
         inputs=inputs,

@@ -23,7 +23,7 @@ from functools import partial
 
 import numpy as np
 import torch
-import tyro
+from command import require_at_least, run
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -162,8 +162,8 @@ def nano_case(seen: Sequence[Scene]) -> Case:
     states = transform.forward(np.stack([scene.state for scene in seen]))
     processor = XR0Processor(config, checkpoint.tokenizer, VIEWS)
     mask = torch.from_numpy(body.action.mask)[None]
-    parts = batches(processor, [scene.small for scene in seen], states, mask)
-    return Case(name="nano", model=checkpoint.model, batches=tuple(parts))
+    parts = tuple(batches(processor, [scene.small for scene in seen], states, mask))
+    return Case(name="nano", model=checkpoint.model, batches=parts)
 
 
 def wide_case(seen: Sequence[Scene]) -> Case:
@@ -281,9 +281,9 @@ def show(row: Row) -> str:
 
 def main(config: Config) -> int:
     """Print a row per model and mode; 1 when bf16 or int8 misses its limit."""
+    require_at_least(1, inputs=config.inputs, image_px=config.image_px)
     torch.set_num_threads(1)
-    started, rows = time.perf_counter(), []
-    seen = scenes(config.inputs, config.image_px)
+    started, rows, seen = time.perf_counter(), [], scenes(config.inputs, config.image_px)
     print(HEAD)
     for build in (nano_case, wide_case):
         for row in measure(build(seen)):
@@ -297,4 +297,4 @@ def main(config: Config) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Config)))
+    sys.exit(run(main, Config))

@@ -1,8 +1,10 @@
 """What a stage of XR-0 must at least compute and read, and what this device can at best do.
 
-Work: floating-point operations counted by torch on the model's own eager pass; bytes of every
-weight once a pass (the DiT's once a flow step) and of the kept keys and values once a step.
-Peaks: a large product and a large copy, timed here.
+Work: floating-point operations counted by torch on the plain model's own eager pass; bytes of every
+weight that the served model needs (its 8-bit codes, where it has them), once a pass (the DiT's once
+a flow step), and of the kept keys and values once a step. The last language layer is needed for its
+keys and values alone.
+Peaks: a large copy and a large product, timed here: on a GPU in 8 bits, where inputs have them too.
 """
 
 import statistics
@@ -11,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from takt.policies.common.qwen3_vl import encode_images
 from takt.policies.xr0.cache import PromptInputs, VLMCache
 from takt.policies.xr0.model import XR0
+from takt.policies.xr0.quantisation import Mode
 
 _RUNS = 7
 
@@ -42,10 +45,15 @@ class Peaks:
 
 
 def stage_work(
-    model: XR0, inputs: PromptInputs, flow: Callable[[VLMCache], object], steps: int
+    model: XR0,
+    served: XR0,
+    inputs: PromptInputs,
+    flow: Callable[[VLMCache], object],
+    steps: int,
 ) -> dict[str, Work]:
     """Work of `vision`, `language` and `DiT loop`; `flow` integrates a chunk on a cache.
 
+    `model` has plain weights and is counted on; `served` is the same, perhaps with 8-bit weights.
     Attention is counted where torch knows its kernel (not on a CPU, where it is a small part).
     """
     vlm, kept = model.vlm.model, model.encode(inputs)
@@ -55,24 +63,51 @@ def stage_work(
     looking = _flops(lambda: model.encode(inputs))
     kept_bytes = sum(x.nbytes for x in (*kept.keys, *kept.values))
     return {
-        "vision": Work(seeing, _bytes(vlm.visual)),
-        "language": Work(looking - seeing, _bytes(vlm.language_model.layers)),
+        "vision": Work(seeing, _bytes(served.vlm.model.visual)),
+        "language": Work(looking - seeing, language_bytes(served)),
         "DiT loop": Work(
-            _flops(lambda: flow(kept)), steps * (_bytes(model.dit.layers) + kept_bytes)
+            _flops(lambda: flow(kept)), steps * (_bytes(served.dit.layers) + kept_bytes)
         ),
     }
 
 
-def measure_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
-    """Best rates of a large square product in `dtype` and of a large copy."""
+def language_bytes(model: XR0) -> int:
+    """Weights of the language layers that a prompt needs."""
+    layers = model.vlm.model.language_model.layers
+    last = layers[-1]
+    attention = last.self_attn
+    needed = attention.k_proj, attention.v_proj, attention.k_norm, last.input_layernorm
+    return _bytes(layers) - _bytes(last) + sum(map(_bytes, needed))
+
+
+def measure_peaks(device: torch.device, dtype: torch.dtype, mode: Mode | None = None) -> Peaks:
+    """Best rates of a large copy and of a large square product, in `dtype` or as `mode` serves."""
     side, length = (1024, 1 << 26) if device.type == "cpu" else (8192, 1 << 30)
-    a = torch.randn(side, side, device=device).to(dtype)
     source = torch.zeros(length, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    product = torch.empty_like(a)
-    multiply = _median_s(lambda: torch.mm(a, a, out=product), device)
+    multiply = _median_s(_product(torch.randn(side, side, device=device), dtype, mode), device)
     copy = _median_s(lambda: target.copy_(source), device)
     return Peaks(flops=2 * side**3 / multiply, bytes=2 * length / copy)
+
+
+def _product(a: Tensor, dtype: torch.dtype, mode: Mode | None) -> Callable[[], object]:
+    """A x A^T of float32 (side, side), rounded to what is multiplied."""
+    if a.is_cuda and mode == "int8-w8a8":
+        codes = a.clamp(-4, 4).mul(31).to(torch.int8)
+        return lambda: torch._int_mm(codes, codes.t())  # pyright: ignore[reportPrivateImportUsage]
+    if a.is_cuda and mode == "fp8-w8a8":
+        codes, ones = a.to(torch.float8_e4m3fn), torch.ones(len(a), 1, device=a.device)
+        return lambda: torch._scaled_mm(  # pyright: ignore[reportPrivateImportUsage]
+            codes,
+            codes.t(),
+            scale_a=ones,
+            scale_b=ones.t(),
+            out_dtype=dtype,
+            use_fast_accum=True,
+        )
+    rounded = a.to(dtype)
+    product = torch.empty_like(rounded)
+    return lambda: torch.mm(rounded, rounded, out=product)
 
 
 def wait(device: torch.device) -> None:

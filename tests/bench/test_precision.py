@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from takt.types import TaktError
+
 pytest.importorskip("mujoco")
 import precision
 
@@ -35,6 +37,11 @@ def test_bfloat16_and_8_bits_keep_the_chunk(rows):
 def test_every_layer_moves_the_chunk_more_than_a_precision_may(rows):
     (control,) = (row for mode, row in rows.items() if mode.startswith("without"))
     assert control.chunk_median < min(precision.MUST.values())
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(TaktError, match="--inputs of at least 1, got 0"):
+        precision.main(precision.Config(inputs=0))
 
 
 def test_a_miss_is_a_miss(rows):
