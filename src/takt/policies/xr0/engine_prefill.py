@@ -34,7 +34,7 @@ _KeysAndValues = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 class _Layer:
     """Weights of one language layer."""
 
-    qkv: nn.Module
+    projection: nn.Module
     output: nn.Module
     gate_up: nn.Module
     down: nn.Module
@@ -71,7 +71,7 @@ class Prefill:
         self._mask = None if self._padding is None else causal_mask(self._padding)
         self._max_position = positions.amax(2)
         stack = cast(list[Qwen3VLTextDecoderLayer], list(self._vlm.language_model.layers))
-        self._layers = [_prepare(layer) for layer in stack]
+        self._layers = [_prepare(layer, is_last=layer is stack[-1]) for layer in stack]
         self._vision: Callable[[], VisualFeatures] = self._run_vision
         self._language: Callable[[VisualFeatures], _KeysAndValues] = self._run_language
         self._visual: VisualFeatures | None = None
@@ -111,12 +111,13 @@ class Prefill:
         x = words.flatten(0, 1).index_copy(0, self._rows, visual.embeds.to(words.dtype))
         keys, values, last = [], [], len(self._layers) - 1
         for number, layer in enumerate(self._layers):
-            query, key, value = self._heads(layer, x)
+            *queries, key, value = self._heads(layer, x)
             if number in self._config.kv_layers:
                 keys.append(key)
                 values.append(value)
             if number == last:
                 break
+            (query,) = queries
             mixed = attend(query, key, value, self._mask, causal=self._mask is None)
             x = x + layer.output(mixed.transpose(1, 2).reshape(len(x), -1))
             gate, up = layer.gate_up(_normed(layer.mlp_norm, x)).chunk(2, dim=-1)
@@ -125,21 +126,26 @@ class Prefill:
                 x = x.index_add(0, self._rows, visual.deepstack[number].to(x.dtype))
         return tuple(keys), tuple(values)
 
-    def _heads(self, layer: _Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries and keys, and values, (B, head, S, head_dim), of (B * S, hidden)."""
+    def _heads(self, layer: _Layer, x: Tensor) -> list[Tensor]:
+        """Of (B * S, hidden) rotated queries (but for the last layer) and keys, and values.
+
+        Each (B, head, S, head_dim).
+        """
         text = self._config.text
-        counts = text.num_attention_heads, text.num_key_value_heads, text.num_key_value_heads
-        qkv = layer.qkv(_normed(layer.input_norm, x))
-        heads = qkv.view(*self._ids.shape, -1, text.head_dim).split(counts, dim=2)
-        query = _normed(layer.query_norm, heads[0]).transpose(1, 2)
-        key = _normed(layer.key_norm, heads[1]).transpose(1, 2)
-        return rotate(query, self._rotary), rotate(key, self._rotary), heads[2].transpose(1, 2)
+        projected = layer.projection(_normed(layer.input_norm, x))
+        heads = projected.view(*self._ids.shape, -1, text.head_dim)
+        shared = text.num_key_value_heads
+        query, key, value = heads.split([heads.shape[2] - 2 * shared, shared, shared], dim=2)
+        normed = [_normed(layer.query_norm, query)] if query.shape[2] else []
+        normed.append(_normed(layer.key_norm, key))
+        return [*(rotate(x.transpose(1, 2), self._rotary) for x in normed), value.transpose(1, 2)]
 
 
-def _prepare(layer: Qwen3VLTextDecoderLayer) -> _Layer:
+def _prepare(layer: Qwen3VLTextDecoderLayer, *, is_last: bool) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
+    queries = [] if is_last else [attention.q_proj]  # nothing reads what they would find there
     return _Layer(
-        qkv=fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
+        projection=fuse([*queries, attention.k_proj, attention.v_proj]),
         output=attention.o_proj,
         gate_up=fuse([mlp.gate_proj, mlp.up_proj]),
         down=mlp.down_proj,
