@@ -162,6 +162,9 @@ def test_nothing_to_compare_and_no_tolerance_are_faults(case):
     assert {"sync.pred", "sync.loss"} <= set(above(check_training_parity(case.write())))
     with pytest.raises(TaktError, match="tolerance"):
         check_training_parity(CASE, tolerance=-1)
+    case.inputs["beta_u"] = case.inputs["beta_u"] + 1j
+    with pytest.raises(TaktError, match="beta_u: expected real numbers"):
+        check_training_parity(case.write())
 
 
 def test_a_case_of_another_kind_is_refused():

@@ -20,6 +20,7 @@ from takt.policies.xr0.parity import (
     spread,
 )
 from takt.policies.xr0.parity_trace import trace_layout
+from takt.policies.xr0.parity_variant import Variant
 from takt.policies.xr0.weights import load_weights
 from takt.training.flow_training import FlowTerms, FlowTraining
 from takt.training.parity_case import TrainingCase, TrainingVariant
@@ -115,10 +116,11 @@ def _tensors(terms: FlowTerms, clean: int) -> dict[str, Tensor]:
 
 def _compare_times(training: TrainingCase, tolerance: float) -> list[Difference]:
     """Flow times are the released law of their recorded draws."""
-    inputs = training.case.inputs
-    if "beta_u" not in inputs:
+    case = training.case
+    if "beta_u" not in case.inputs:
         return []
-    return [compare("tau", inputs["tau"], noisy_time(inputs["beta_u"]), tolerance)]
+    tau, drawn = (case.need(name, Variant(), None) for name in ("tau", "beta_u"))
+    return [compare("tau", tau, noisy_time(drawn), tolerance)]
 
 
 def _compare_norms(

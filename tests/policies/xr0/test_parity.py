@@ -215,6 +215,7 @@ def test_images_that_do_not_make_the_pixels_fail(case):
     [
         ({"noise": None}, "fixture.seed"),
         ({"state": None}, "lacks 'state'"),
+        ({"pixel_values": None}, "lacks 'pixel_values'"),
         ({"state": torch.zeros(2, 1, 8)}, "state: expected shape"),
         ({"action": None}, "lacks 'action'"),
         ({"image_grid_thw": torch.tensor([[1, 2, 6]])}, "pixel_values: expected shape .12,"),

@@ -12,6 +12,7 @@ from takt.types import TaktError
 Json = dict[str, Any]
 
 _CONF = BeartypeConf(is_pep484_tower=True)  # a JSON 5 is a float, too
+_LARGEST = 2**64 - 1  # of a seed; no other number comes near it
 _LEAST = {"rope_theta": 1.0} | dict.fromkeys(
     (
         *("mrope_section", "deepstack_visual_indexes", "rms_norm_eps", "initializer_range"),
@@ -47,7 +48,7 @@ def block(data: Json, key: str, where: str = "", *, optional: bool = False) -> J
 
 
 def value(name: str, found: Any, hint: Any, least: float = -math.inf) -> Any:  # noqa: ANN401
-    """`found` with lists as tuples.
+    """`found` with lists as tuples, and a whole number as a float where one is expected.
 
     Args:
         name: Its path in the file.
@@ -58,9 +59,9 @@ def value(name: str, found: Any, hint: Any, least: float = -math.inf) -> Any:  #
     Raises:
         TaktError: It has another type or is too small.
     """
-    frozen = tuple(found) if isinstance(found, list) else found
+    frozen: Any = tuple(found) if isinstance(found, list) else found
     if _fits(frozen, hint, least):
-        return frozen
+        return float(frozen) if hint is float else frozen
     kind = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
     limit = "" if least == -math.inf else f" of at least {least:g}"
     raise TaktError(
@@ -100,16 +101,16 @@ def build(kind: type, data: Json, where: str) -> Any:  # noqa: ANN401
 
 def _fits(found: Any, hint: Any, least: float) -> bool:  # noqa: ANN401
     if isinstance(found, tuple):  # item by item: beartype looks at one of many
-        kinds = get_args(hint) if get_origin(hint) is tuple else ()
+        kinds = get_args(hint)
         if kinds[1:] == (...,):
             kinds = kinds[:1] * len(found)
-        return len(kinds) == len(found) and all(
+        return (get_origin(hint), len(kinds)) == (tuple, len(found)) and all(
             _fits(item, kind, least) for item, kind in zip(found, kinds, strict=True)
         )
     if isinstance(found, bool):  # else an int
         return hint is bool
     if isinstance(found, float) and not math.isfinite(found):
         return False
-    if isinstance(found, int | float) and found < least:
+    if isinstance(found, int | float) and not least <= found <= _LARGEST:
         return False
     return is_bearable(found, hint, conf=_CONF)

@@ -6,8 +6,6 @@ from takt.policies.xr0.config import CONTRACTS, Contract
 from takt.policies.xr0.json_fields import Json, block, value
 from takt.types import TaktError
 
-_LARGEST_SEED = 2**64 - 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
@@ -38,8 +36,6 @@ class Recording:
             if "num_steps" in held
         ]
         seed = value("fixture.seed", fixture.get("seed"), int | None, 0)
-        if seed is not None and seed > _LARGEST_SEED:
-            raise TaktError(f"config.json: fixture.seed: expected less than 2**64, got {seed}")
         return cls(contract=_contract(fixture, trainer), steps=next(iter(found), None), seed=seed)
 
 
