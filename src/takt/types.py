@@ -120,6 +120,22 @@ class Episode:
                 raise TaktError(f"episode stream {name!r}: expected {ticks} rows, got {len(rows)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and what is to be answered."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Images, each (height, width, 3) uint8 RGB, and what is asked about them, turn by turn."""
+
+    images: tuple[np.ndarray, ...]
+    turns: tuple[Turn, ...]
+
+
 class Policy(Protocol):
     """Anything that turns an observation into a plan."""
 

@@ -37,6 +37,28 @@ class NutStation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """Reach the block that is named, from pictures. A run that was stopped goes on where it was."""
+
+    out: Path = Path("out/blocks")
+    """Run folder; holds the scenes, every stage's state and the checkpoint."""
+    scenes: int | None = None
+    """Scenes to draw; the recipe's number by default."""
+    words: bool = True
+    """Learn words before acting, and beside it."""
+    co_training: bool = True
+    """Keep learning words while the language model learns to act."""
+    scale: float = 1.0
+    """Multiplies every stage's steps; below 1 for a quick look."""
+    seed: int = 0
+    """Of weights and draws."""
+    ranks: int = 2
+    """Processes, one core each."""
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """The paper's recipe at 4.7 B, for --plan only: its data is not public."""
 
@@ -72,6 +94,7 @@ def _named(recipe: str) -> Any:  # noqa: ANN401
 
 Command = (
     Annotated[NutStation, subcommand("nut-station")]
+    | Annotated[Blocks, subcommand("blocks")]
     | Annotated[Released, subcommand("xr0")]
     | Annotated[Finetune, _named("finetune")]
     | Annotated[Finetune, _named("libero")]
@@ -89,16 +112,19 @@ def main(argv: list[str]) -> int:
             return _plan("nut-station", dry, command.json)
         case Released():
             return _plan("xr0", command.dry, command.json)
-        case NutStation() | Finetune():
+        case NutStation() | Blocks() | Finetune():
             return _run(command)
 
 
-def _run(command: NutStation | Finetune) -> int:
+def _run(command: NutStation | Blocks | Finetune) -> int:
     try:
         match command:
             case NutStation():
                 require_extra("train,sim,data", "takt train")
                 return _nut_station(command)
+            case Blocks():
+                require_extra("train", "takt train")
+                return _blocks(command)
             case Finetune():
                 require_extra("train,data", "takt train")
                 return _finetune(command)
@@ -111,19 +137,14 @@ def _run(command: NutStation | Finetune) -> int:
         return 130
 
 
-def _require_sane(config: NutStation) -> None:
+def _require_sane(scale: float, **counts: int | None) -> None:
     from takt.types import TaktError
 
-    asked = {
-        "episodes": config.episodes,
-        "corrections": config.corrections,
-        "ranks": config.ranks,
-    }
-    for name, number in asked.items():
+    for name, number in counts.items():
         if number is not None and number < 1:
             raise TaktError(f"expected at least 1, got --{name} {number}; choose more")
-    if not 0 < config.scale < math.inf:
-        raise TaktError(f"expected a positive share of the steps, got --scale {config.scale}")
+    if not 0 < scale < math.inf:
+        raise TaktError(f"expected a positive share of the steps, got --scale {scale}")
 
 
 def _plan(recipe: PlannedName, asked: PlanConfig, as_json: bool) -> int:
@@ -141,7 +162,8 @@ def _plan(recipe: PlannedName, asked: PlanConfig, as_json: bool) -> int:
 
 def _nut_station(config: NutStation) -> int:
     """Record what is missing, then run every stage."""
-    _require_sane(config)
+    counts = {"episodes": config.episodes, "corrections": config.corrections}
+    _require_sane(config.scale, ranks=config.ranks, **counts)
     from takt.recipes import nut_station as recipe
 
     policy = recipe.run(
@@ -149,6 +171,30 @@ def _nut_station(config: NutStation) -> int:
         config.out,
         episodes=recipe.EPISODES if config.episodes is None else config.episodes,
         corrections=recipe.CORRECTIONS if config.corrections is None else config.corrections,
+        ranks=config.ranks,
+        log=lambda line: print(line, flush=True),
+    )
+    print(f"checkpoint: {policy}")
+    if config.json:
+        print(json.dumps({"checkpoint": str(policy)}))
+    return 0
+
+
+def _blocks(config: Blocks) -> int:
+    """Draw what is missing, then run every stage."""
+    _require_sane(config.scale, ranks=config.ranks, scenes=config.scenes)
+    from takt.recipes import blocks as recipe
+
+    policy = recipe.run(
+        recipe.varied(
+            recipe.blocks(),
+            scale=config.scale,
+            words=config.words,
+            co_training=config.co_training,
+            seed=config.seed,
+        ),
+        config.out,
+        scenes=recipe.SCENES if config.scenes is None else config.scenes,
         ranks=config.ranks,
         log=lambda line: print(line, flush=True),
     )

@@ -15,7 +15,16 @@ def _nut_station() -> EmbodimentSpec:
     return SPEC
 
 
-EMBODIMENTS: dict[str, Callable[[], EmbodimentSpec]] = {"nut-station": _nut_station}
+def _blocks() -> EmbodimentSpec:
+    from takt.embodiments.blocks import SPEC
+
+    return SPEC
+
+
+EMBODIMENTS: dict[str, Callable[[], EmbodimentSpec]] = {
+    "nut-station": _nut_station,
+    "blocks": _blocks,
+}
 
 
 def embodiment_spec(name: str) -> EmbodimentSpec:

@@ -14,6 +14,7 @@ from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.processor import XR0Processor
 from takt.training.frames import Frames, Samples
 from takt.training.shards import WHOLE, Shard
+from takt.training.vision_language import Conversations, DialogueBatch
 from takt.transforms.actions import ActionTransform
 from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
@@ -25,6 +26,7 @@ class Batch:
 
     Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2). `shard` tells which
     part of a step's batch it is: what is drawn for a sample must not depend on the cut.
+    `conversations` are learnt beside it.
     """
 
     inputs: PromptInputs
@@ -33,6 +35,7 @@ class Batch:
     valid: Tensor
     points: Tensor
     shard: Shard = WHOLE
+    conversations: DialogueBatch | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same on `device`."""
@@ -43,6 +46,7 @@ class Batch:
             actions=self.actions.to(device),
             valid=self.valid.to(device),
             points=self.points.to(device),
+            conversations=self.conversations and self.conversations.to(device),
         )
 
 
@@ -125,3 +129,16 @@ class Batcher:
         actions[mirrored] = actions[mirrored][:, :, axes] * signs
         points[mirrored] = points[mirrored][:, self._point_mirror] * [-1, 1]
         return replace(samples, images=images, state=state, actions=actions, points=points)
+
+
+class CoTraining:
+    """Robot batches with conversations beside them, one for `ratio` frames (paper: 1 : 6)."""
+
+    def __init__(self, batcher: Batcher, conversations: Conversations, ratio: int) -> None:
+        self._batcher, self._conversations, self._ratio = batcher, conversations, ratio
+
+    def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Batch:
+        """`size` frames and their conversations."""
+        batch = self._batcher.draw(size, generator, shard)
+        count = max(1, size // self._ratio)
+        return replace(batch, conversations=self._conversations.draw(count, generator, shard))

@@ -8,13 +8,17 @@ from takt.policies.xr0.choice import ChoiceConfig, ChoiceHeads, choice_losses, p
 from takt.policies.xr0.model import XR0
 from takt.training.batches import Batch
 from takt.training.stage import Stage
+from takt.training.vision_language import dialogue_loss
 
 SCORE_WEIGHT = 0.5
 POINT_WEIGHT = 2.0
 
 
-class ChoicePretraining(Stage):
-    """Winner-takes-all L1, score regression and grounding of named image points."""
+class ChoicePretraining(Stage[Batch]):
+    """Winner-takes-all L1, score regression and grounding of named image points.
+
+    Conversations in a batch add their next-token loss.
+    """
 
     action_mask: Tensor
 
@@ -36,4 +40,8 @@ class ChoicePretraining(Stage):
         visible = shown.float()
         points = point_loss(output, batch.points, visible, batch.shard.visible(visible))
         total = choice.action + SCORE_WEIGHT * choice.score + POINT_WEIGHT * points
-        return {"loss": total, "action": choice.action, "score": choice.score, "points": points}
+        parts = {"action": choice.action, "score": choice.score, "points": points}
+        if batch.conversations is None:
+            return {"loss": total, **parts}
+        words = dialogue_loss(self.policy, batch.conversations)
+        return {"loss": total + words, **parts, "words": words}

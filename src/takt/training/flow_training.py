@@ -44,7 +44,7 @@ class FlowTerms:
     rollout: tuple[Tensor, ...]
 
 
-class FlowTraining(Stage):
+class FlowTraining(Stage[Batch]):
     """Flow-matching loss over `draws` noise draws per frame.
 
     Args:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from takt.training.batches import Batcher
 from takt.training.ema import Ema
 from takt.training.engine import (
     REPLICATED,
@@ -22,7 +21,7 @@ from takt.training.engine import (
 )
 from takt.training.parallel import agree, device, mean, rank, world_size
 from takt.training.shards import Shard
-from takt.training.stage import Stage
+from takt.training.stage import B, Source, Stage
 from takt.training.state import TrainingState
 from takt.types import TaktError
 
@@ -72,8 +71,8 @@ class DivergedError(TaktError):
 
 
 def train_stage(
-    stage: Stage,
-    batcher: Batcher,
+    stage: Stage[B],
+    batcher: Source[B],
     config: LoopConfig,
     folder: Path,
     report: Callable[[StepReport], None],
@@ -105,7 +104,7 @@ def train_stage(
 
 
 def _step(
-    state: TrainingState, parameters: list[nn.Parameter], batcher: Batcher, config: LoopConfig
+    state: TrainingState, parameters: list[nn.Parameter], batcher: Source[B], config: LoopConfig
 ) -> dict[str, float]:
     """Draw, differentiate and update; the losses' means over passes and ranks."""
     stage, optimiser, step = state.stage, state.optimiser, state.step

@@ -18,7 +18,7 @@ from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.training.batches import Batcher
+from takt.training.batches import Batcher, CoTraining
 from takt.training.body_statistics import fit_body
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.engine import REPLICATED, Engine
@@ -29,12 +29,14 @@ from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import barrier, rank
 from takt.training.stage import Stage
+from takt.training.vision_language import Conversations, Converse, VisionLanguage
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
 
 Report = Callable[[str, StepReport], None]
+STAGES = ("words", "choice", "expert", "post")
 WEIGHTS_DTYPE = torch.float16  # of checkpoints; a stage's own state keeps float32
 
 
@@ -57,7 +59,11 @@ class TrainingConfig:
         candidates: N of the choice heads.
         draws: Noise draws that share one VLM pass in the flow stages.
         plan_key: Column with the demonstrator's plan at each frame, if the dataset has one.
+        words: Before stage 1, VLM on conversations alone: what a released VLM brings along. None
+            leaves it out.
         choice: Stage 1, VLM through choice heads.
+        frames_per_conversation: In stage 1, where there are conversations (paper: 6); 0 leaves
+            them out.
         expert: Stage 2, DiT on the frozen VLM.
         post: Stage 3, everything.
         refine: Stage 3 again, with corrections among the data.
@@ -76,6 +82,8 @@ class TrainingConfig:
     expert: LoopConfig
     post: LoopConfig
     refine: LoopConfig
+    words: LoopConfig | None = None
+    frames_per_conversation: int = 6
     objective: FlowObjective = FlowObjective()
     engine: Engine = REPLICATED
     seed: int = 0
@@ -102,14 +110,30 @@ def train(
 
     `cache` keeps decoded frames, shared by all phases of a run.
     """
-    torch.manual_seed(config.seed)
     frames = load_frames([data], cache, spec, config.grounding.key, config.plan_key)
+    train_frames(config, spec, frames, out, report)
+
+
+def train_frames(
+    config: TrainingConfig,
+    spec: EmbodimentSpec,
+    frames: Sequence[Frames],
+    out: Path,
+    report: Report,
+    converse: Converse | None = None,
+) -> None:
+    """The stages on given frames, statistics from the first of them.
+
+    `converse` makes the vision-language data; without it there is none.
+    """
+    torch.manual_seed(config.seed)
     checkpoint = Checkpoint(
         model=XR0(config.model),
         tokenizer=build_tokenizer(),
         bodies={spec.name: fit(frames[0], spec, config)},
     )
-    run_stages(("choice", "expert", "post"), checkpoint, frames, config, spec, out, report)
+    names = [name for name in STAGES if getattr(config, name) is not None]
+    run_stages(names, checkpoint, frames, config, spec, out, report, converse)
     if rank() == 0:
         save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
 
@@ -143,9 +167,10 @@ def run_stages(
     spec: EmbodimentSpec,
     out: Path,
     report: Report,
+    converse: Converse | None = None,
 ) -> None:
     """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`."""
-    body = checkpoint.body(spec.name)
+    body, policy = checkpoint.body(spec.name), checkpoint.model
     views = [camera.view for camera in spec.cameras]
     batcher = Batcher(
         frames,
@@ -155,11 +180,19 @@ def run_stages(
         StateTransform(Slots(spec.state_slots, config.model.state_dim), body.state),
         config.grounding.mirror,
     )
+    talk = converse and Conversations(converse, config.model, checkpoint.tokenizer)
     for name in names:
-        stage = build_stage(name, checkpoint.model, config, spec, batcher.action_mask)
         loop: LoopConfig = getattr(config, name)
-        show = partial(report, name)
-        train_stage(stage, batcher, loop, out / name, show, config.engine)
+        rest = loop, out / name, partial(report, name), config.engine
+        if name == "words":
+            if talk is None:
+                raise TaktError("expected conversations for the stage of words, got none")
+            train_stage(VisionLanguage(policy), talk, *rest)
+        else:
+            stage = build_stage(name, policy, config, spec, batcher.action_mask)
+            ratio = config.frames_per_conversation if name == "choice" else 0
+            source = CoTraining(batcher, talk, ratio) if talk and ratio else batcher
+            train_stage(stage, source, *rest)
         barrier()
 
 

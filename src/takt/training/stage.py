@@ -1,14 +1,39 @@
 """What the loop needs of a stage."""
 
+from typing import Generic, Protocol, Self, TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from takt.policies.xr0.model import XR0
-from takt.training.batches import Batch
+from takt.training.shards import Shard
 
 
-class Stage(nn.Module):
-    """A loss over batches around a policy; choice_pretraining.py and flow_training.py have them."""
+class Movable(Protocol):
+    """A batch of any kind."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on `device`."""
+        ...
+
+
+B = TypeVar("B", bound=Movable)
+Drawn = TypeVar("Drawn", bound=Movable, covariant=True)
+
+
+class Source(Protocol[Drawn]):
+    """Where batches come from; each depends on its generator only."""
+
+    def draw(self, size: int, generator: torch.Generator, shard: Shard = ...) -> Drawn:
+        """The part `shard` of `size` samples."""
+        ...
+
+
+class Stage(nn.Module, Generic[B]):
+    """A loss over batches of one kind around a policy.
+
+    choice_pretraining.py, vision_language.py and flow_training.py have them.
+    """
 
     policy: XR0
 
@@ -16,6 +41,6 @@ class Stage(nn.Module):
         """Parameters to optimise."""
         raise NotImplementedError
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: B, generator: torch.Generator) -> dict[str, Tensor]:
         """Named scalars; `loss` is minimised."""
         raise NotImplementedError

@@ -188,6 +188,8 @@ class XR0Config:
     initializer_range: float = 0.02
     position_init_std: float = 0.02
     """Standard deviation of the vision position table at initialisation."""
+    token_init_std: float = 0.02
+    """Of the token table: a wider one tells words apart sooner (docs/LOG.md)."""
 
     def __post_init__(self) -> None:
         """The DiT must fit on the VLM's keys and values; counts are at least 1."""

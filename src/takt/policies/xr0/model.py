@@ -33,6 +33,9 @@ class VLM(nn.Module):
             )
         )
         nn.init.normal_(self.model.visual.pos_embed.weight, std=config.position_init_std)
+        # Scaled, not drawn again: the draws of all other weights stay.
+        tokens = self.model.language_model.embed_tokens.weight.data
+        tokens *= config.token_init_std / config.initializer_range
 
 
 class XR0(nn.Module):

@@ -60,6 +60,7 @@ def nano(contract: Contract = XR0_POSTTRAIN, image_px: int = 64) -> XR0Config:
         contract=contract,
         token_ids=OWN_TOKEN_IDS,
         position_init_std=0.5,
+        token_init_std=0.1,
     )
 
 

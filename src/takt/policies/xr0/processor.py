@@ -160,7 +160,7 @@ class XR0Processor:
         grids = tuple(patch_grid(view, vision) for view in fitted)
         patches = torch.cat([pack_patches(view, vision) for view in fitted], dim=1)
         layouts = [self._layout(text, grids) for text in instructions]
-        input_ids, position_ids, mask = _pad(layouts)
+        input_ids, position_ids, mask = pad(layouts)
         grid_thw = torch.tensor([(1, *grid) for grid in grids]).repeat(len(instructions), 1)
         return PromptInputs(
             input_ids=input_ids,
@@ -176,7 +176,7 @@ class XR0Processor:
         return lay_out(text, grids, self.tokenizer, self.config)
 
 
-def _pad(
+def pad(
     layouts: Sequence[PromptLayout],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Stack (B, S), (3, B, S) and, if lengths differ, a (B, S) mask; pads repeat position 0."""

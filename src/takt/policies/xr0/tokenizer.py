@@ -36,6 +36,8 @@ PHRASES = (
     "Generate robot actions for the task:\n",
     " /no_cot",
     "assistant\n<cot></cot>",
+    "user\n",
+    "assistant\n",
 )
 
 # Qwen's pre-tokenisation, so that a pretrained tokenizer and this one cut words alike.
@@ -60,6 +62,12 @@ _PLACES = (
     "from the feeder", "with both arms", "between the plate and the mug", "behind the cabinet",
 )  # fmt: skip
 
+_QUESTIONS = (
+    "Where is {first}?", "What colour is {first}? purple orange yellow white black",
+    "How many blocks are there?", "Is there {first} in the image? yes no",
+    "Is {first} left of {second}?", "Reach {first}.",
+)  # fmt: skip
+
 
 def build_tokenizer() -> Tokenizer:
     """Train on a fixed corpus of instructions; every build gives the same vocabulary."""
@@ -80,6 +88,10 @@ def build_tokenizer() -> Tokenizer:
     )
     corpus = [
         f"{verb} {thing} {place}." for verb, thing, place in product(_VERBS, _OBJECTS, _PLACES)
+    ]
+    corpus += [
+        question.format(first=first, second=second)
+        for question, first, second in product(_QUESTIONS, _OBJECTS, _OBJECTS)
     ]
     tokenizer.train_from_iterator(corpus, trainer)
     return tokenizer

@@ -1,0 +1,132 @@
+"""Reaching the block that is named, and the skill with words, of a checkpoint of the blocks table.
+
+Unseen scenes: the seeds are those of evaluation, which no training draws. `reach`: share of scenes
+in which the tip ends on the named block, the whole loop run by the executor; `grey` is the same
+with images hidden; chance is a third of a policy that finds blocks and ignores the word. `where`,
+`which`, `exists`: share of questions answered rightly, token by token, by the same weights.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from command import run
+
+from takt.benchmarks.wilson import Proportion, wilson
+from takt.embodiments.blocks import SPEC
+from takt.policies.xr0.chat import Chat
+from takt.policies.xr0.policy import XR0Policy
+from takt.runtime.chunking import Synchronous
+from takt.runtime.clock import VirtualClock
+from takt.runtime.executor import Executor
+from takt.runtime.inference import InlinePolicy
+from takt.runtime.latency import Injected
+from takt.runtime.safety import Governor
+from takt.seeds import EVALUATION_BEGIN, require_split
+from takt.simulation.blocks.questions import CHANCE, KINDS, is_right, question
+from takt.simulation.blocks.scene import draw, random_scene
+from takt.simulation.blocks.table import BlocksTable
+from takt.types import ActionChunk, Observation
+
+ANSWER_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Measure a checkpoint."""
+
+    policy: Path = Path("out/blocks/policy")
+    """Its folder."""
+    scenes: int = 300
+    """Of each row."""
+    seed: int = EVALUATION_BEGIN
+    """Of the first scene."""
+    reach: bool = True
+    """Run the policy too, not only the questions."""
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+class Blind:
+    """The same policy with every image mid grey."""
+
+    def __init__(self, policy: XR0Policy) -> None:
+        self._policy = policy
+
+    def reset(self, seed: int) -> None:
+        """As the policy's."""
+        self._policy.reset(seed)
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        """From a grey image."""
+        hidden = {name: np.full_like(x, 128) for name, x in observation.images.items()}
+        return self._policy.infer(replace(observation, images=hidden), committed)
+
+
+def reached(policy: XR0Policy | Blind, execute: int, seeds: range) -> int:
+    """Scenes in which the tip ends on the named block."""
+    table, count = BlocksTable(), 0
+    for seed in seeds:
+        table.reset(seed)
+        policy.reset(seed)
+        executor = Executor(
+            table,
+            InlinePolicy(policy),
+            Synchronous(execute),
+            clock=VirtualClock(SPEC.dt),
+            latency=Injected(0),
+            governor=Governor(SPEC.action_space, np.ones(2, np.float32)),
+        )
+        executor.run(lambda: table.finished)
+        count += table.success
+    return count
+
+
+def answered(chat: Chat, kind: str, seeds: range) -> int:
+    """Questions that were answered rightly."""
+    count = 0
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        scene, tip = random_scene(rng), rng.uniform(0, 1, 2)
+        turn = question(scene, kind, rng)
+        prompt = chat.prompt([draw(scene, tip)], turn.question)
+        count += is_right(scene, turn, "".join(chat.answer(prompt, ANSWER_TOKENS)))
+    return count
+
+
+def show(name: str, rate: Proportion, chance: float) -> None:
+    """A row."""
+    low, high = 100 * rate.lo, 100 * rate.hi
+    print(
+        f"{name:<8} {rate.k:4d}/{rate.n} = {100 * rate.rate:5.1f} % ({low:.1f}-{high:.1f}), "
+        f"chance {100 * chance:.0f} %",
+        flush=True,
+    )
+
+
+def main(config: Config) -> int:
+    """Print every row."""
+    torch.set_num_threads(1)
+    require_split(config.seed, config.scenes, "evaluation")
+    seeds = range(config.seed, config.seed + config.scenes)
+    found: dict[str, Proportion] = {}
+    chat = Chat.load(config.policy)
+    for kind in KINDS:
+        found[kind] = wilson(answered(chat, kind, seeds), config.scenes)
+        show(kind, found[kind], CHANCE[kind])
+    if config.reach:
+        policy = XR0Policy.load(config.policy, SPEC)
+        rows: dict[str, XR0Policy | Blind] = {"reach": policy, "grey": Blind(policy)}
+        for name, player in rows.items():
+            found[name] = wilson(reached(player, policy.execute_horizon, seeds), config.scenes)
+            show(name, found[name], 1 / 3 if name == "reach" else 0)
+    if config.json:
+        print(json.dumps({name: asdict(rate) for name, rate in found.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, Config))

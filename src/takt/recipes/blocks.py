@@ -1,0 +1,130 @@
+"""Reach the block that is named: words first, then acting, from pictures alone.
+
+The toy shows at nano size on a laptop what the paper shows at 4.7 B: vision-language data, then
+choice pre-training with such data beside it, then the action expert, then everything.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from takt.embodiments.blocks import SPEC
+from takt.processes import require_processes
+from takt.seeds import require_split
+from takt.simulation.blocks.questions import converse
+from takt.simulation.blocks.scene import draw, random_scene
+from takt.simulation.blocks.table import instruction, plan
+
+if TYPE_CHECKING:
+    from takt.training.frames import Frames
+    from takt.training.pipeline import TrainingConfig
+
+SCENES = 40_000
+HORIZON = 10
+
+
+def blocks() -> "TrainingConfig":
+    """Two cores, an hour and a half (docs/LOG.md has the measurements)."""
+    from takt.policies.xr0.presets import nano
+    from takt.training.loop import LoopConfig
+    from takt.training.pipeline import Grounding, TrainingConfig
+
+    return TrainingConfig(
+        model=nano(),
+        horizon=HORIZON,
+        execute=5,
+        candidates=4,
+        draws=4,
+        grounding=Grounding(key="", points_per_view=0, mirror=()),
+        plan_key=None,
+        words=LoopConfig(steps=6000, batch_size=64, bf16=True, seed=0),
+        choice=LoopConfig(steps=3000, batch_size=64, bf16=True, seed=1, lr=5e-4),
+        expert=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=2),
+        post=LoopConfig(steps=1000, batch_size=64, bf16=True, seed=3, lr=3e-4),
+        refine=LoopConfig(steps=0, batch_size=64),
+    )
+
+
+def varied(
+    config: "TrainingConfig", *, scale: float, words: bool, co_training: bool, seed: int
+) -> "TrainingConfig":
+    """The recipe with `scale` times the steps, without some of its vision-language data."""
+    from takt.training.pipeline import STAGES
+
+    loops = {}
+    for name in STAGES:
+        loop = getattr(config, name)
+        steps = max(1, round(loop.steps * scale))
+        loops[name] = replace(loop, steps=steps, seed=loop.seed + 10 * seed)
+    loops["words"] = loops["words"] if words else None
+    ratio = config.frames_per_conversation if co_training else 0
+    return replace(config, **loops, frames_per_conversation=ratio, seed=seed)
+
+
+def reach_frames(scenes: int) -> "Frames":
+    """One frame of each scene: the tip anywhere, and the straight way to the block named.
+
+    Raises:
+        SeedError: more scenes than there are training seeds.
+    """
+    from takt.training.frames import Frames
+
+    require_split(0, scenes, "training")
+    images, states, plans, words = [], [], [], []
+    for seed in range(scenes):
+        rng = np.random.default_rng(seed)
+        scene, tip = random_scene(rng), rng.uniform(0, 1, 2)
+        target = scene.blocks[0]
+        images.append(draw(scene, tip))
+        states.append(tip)
+        plans.append(plan(tip, np.array(target.centre), HORIZON))
+        words.append(instruction(target.colour))
+    chunks = np.stack(plans)
+    camera = SPEC.cameras[0]
+    return Frames(
+        images=np.stack(images)[:, None],
+        sizes=np.array([[camera.height, camera.width]]),
+        state=np.array(states, np.float32),
+        actions=chunks[:, 0],
+        points=np.zeros((scenes, 0, 2), np.float32),
+        plans=chunks,
+        last=np.arange(scenes),
+        instructions=np.array(words),
+    )
+
+
+def run(
+    config: "TrainingConfig", out: Path, *, scenes: int, ranks: int, log: Callable[[str], None]
+) -> Path:
+    """Draw the scenes and train; returns the checkpoint's folder. Resumes where it was."""
+    from takt.recipes.run_folder import claim
+    from takt.training.parallel import join, launch, on_first_rank
+
+    require_processes("--ranks", ranks)
+    join()
+    on_first_rank(claim, out, {"scenes": scenes, "training": asdict(config)})
+    frames, policy = out / "frames", out / "policy"
+    if not (frames / "done").exists():
+        log(f"drawing {scenes} scenes")
+        on_first_rank(_draw, scenes, frames)
+    if not (policy / "model.safetensors").exists():
+        launch(_train, ranks, config, frames, out)
+    return policy
+
+
+def _draw(scenes: int, folder: Path) -> None:
+    reach_frames(scenes).save(folder)
+    (folder / "done").touch()
+
+
+def _train(config: "TrainingConfig", frames: Path, out: Path) -> None:
+    """One rank."""
+    from takt.training.frames import Frames
+    from takt.training.pipeline import train_frames
+    from takt.training.progress import Progress
+
+    with Progress() as progress:
+        train_frames(config, SPEC, [Frames.map(frames)], out, progress.report, converse)

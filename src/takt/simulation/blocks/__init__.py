@@ -1,0 +1,1 @@
+"""Coloured blocks on a table, seen from above: a toy for words, images and reaching."""

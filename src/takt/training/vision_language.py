@@ -1,0 +1,93 @@
+"""Next-token prediction on conversations about images (paper section 2.2, step 1)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from takt.policies.common.flow import masked_mean
+from takt.policies.xr0.config import XR0Config
+from takt.policies.xr0.conversation import Dialogues, dialogues
+from takt.policies.xr0.model import XR0
+from takt.training.shards import WHOLE, Shard
+from takt.training.stage import Stage
+from takt.types import Conversation
+
+Converse = Callable[[np.random.Generator], Conversation]
+"""Makes or finds one conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueBatch:
+    """Part `shard` of a step's conversations."""
+
+    dialogues: Dialogues
+    shard: Shard = WHOLE
+
+    def to(self, device: torch.device) -> "DialogueBatch":
+        """The same on `device`."""
+        return replace(self, dialogues=self.dialogues.to(device))
+
+
+class Conversations:
+    """Draws batches of conversations, each from a seed of its own."""
+
+    def __init__(self, converse: Converse, config: XR0Config, tokenizer: Tokenizer) -> None:
+        self._converse, self._config, self._tokenizer = converse, config, tokenizer
+
+    def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> DialogueBatch:
+        """`size` conversations, of which those of `shard` are made."""
+        seeds = torch.randint(2**63 - 1, (size,), generator=generator)[shard.rows(size)].tolist()
+        # Seeds of scenes are single numbers: a pair never draws one that is tested on.
+        drawn = [self._converse(np.random.default_rng((seed, 1))) for seed in seeds]
+        return DialogueBatch(dialogues(drawn, self._config, self._tokenizer), shard)
+
+
+class VisionLanguage(Stage[DialogueBatch]):
+    """The VLM alone."""
+
+    def __init__(self, policy: XR0) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def trainable(self) -> list[nn.Parameter]:
+        """The VLM."""
+        return list(self.policy.vlm.parameters())
+
+    def losses(self, batch: DialogueBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """`loss`, and `first`: that of the first token of each answer, where binding shows."""
+        spoken = batch.dialogues.spoken
+        error = next_token_errors(self.policy, batch.dialogues)
+        first = spoken & ~functional.pad(spoken, (1, 0))[:, :-1]
+        return {
+            "loss": _mean(error, spoken, batch.shard),
+            "first": _mean(error.detach(), first, batch.shard),
+        }
+
+
+def dialogue_loss(policy: XR0, batch: DialogueBatch) -> Tensor:
+    """Mean cross-entropy of the answers' tokens."""
+    errors = next_token_errors(policy, batch.dialogues)
+    return _mean(errors, batch.dialogues.spoken, batch.shard)
+
+
+def next_token_errors(policy: XR0, batch: Dialogues) -> Tensor:
+    """(B, S) cross-entropy of each spoken token given all before it; 0 on the others."""
+    ids, spoken = batch.inputs.input_ids, batch.spoken
+    start = int(spoken.any(0).nonzero()[0])  # nothing before the first answer is predicted
+    output = policy.run_language(batch.inputs, tail=ids.shape[1] - start + 1)
+    assert output.hidden is not None
+    table = policy.vlm.model.language_model.embed_tokens.weight
+    logits = functional.linear(output.hidden[:, :-1], table).float()
+    targets = ids[:, start:].masked_fill(~spoken[:, start:], -100)
+    errors = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return functional.pad(errors.view(targets.shape), (start, 0))
+
+
+def _mean(error: Tensor, where: Tensor, shard: Shard) -> Tensor:
+    mask = where.float()
+    return masked_mean(error, mask, shard.visible(mask))
