@@ -66,7 +66,11 @@ class ChoiceHeads(nn.Module):
         self.queries = nn.Parameter(torch.randn(tokens, width) * policy.config.initializer_range)
         self.action_head = nn.Linear(width, config.candidates * actions)
         self.score_head = nn.Linear(width, config.candidates)
-        self.point_head = nn.Linear(width, 2 * config.points_per_view)
+        points = 2 * config.points_per_view
+        # torch warns when nothing is initialised.
+        self.point_head = (
+            nn.Linear(width, points) if points else nn.utils.skip_init(nn.Linear, width, 0)
+        )
 
     def forward(self, policy: XR0, inputs: PromptInputs, state: Tensor) -> ChoiceOutput:
         """One pass of the language model; `state` is (B, state_length, state_dim)."""

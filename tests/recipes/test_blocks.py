@@ -1,0 +1,52 @@
+"""The blocks recipe, from nothing to a policy that answers and acts, in a few steps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from takt.embodiments.blocks import SPEC
+from takt.policies.xr0.chat import Chat
+from takt.policies.xr0.policy import XR0Policy
+from takt.recipes.blocks import HORIZON, blocks, reach_frames, run, varied
+from takt.seeds import SeedError
+from takt.simulation.blocks.table import BlocksTable
+from takt.types import TaktError
+
+
+def few(**options):
+    config = varied(blocks(), scale=1e-9, seed=0, **options)
+    loops = {name: replace(getattr(config, name), batch_size=8) for name in ("choice", "expert")}
+    return replace(config, **loops, post=loops["expert"])
+
+
+def test_every_stage_runs_and_the_checkpoint_plans_and_talks(tmp_path):
+    config = few(words=True, co_training=True)
+    said = []
+    policy = run(config, tmp_path / "run", scenes=20, ranks=1, log=said.append)
+    assert said == ["drawing 20 scenes"]
+    stages = {"words", "choice", "expert", "post"}
+    assert stages <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert run(config, tmp_path / "run", scenes=20, ranks=1, log=pytest.fail) == policy
+    chunk = XR0Policy.load(policy, SPEC).infer(BlocksTable().observe(), None)
+    assert chunk.actions.shape == (HORIZON, 2)
+    chat = Chat.load(policy)
+    prompt = chat.prompt([BlocksTable().observe().images["table"]], "Where?")
+    list(chat.answer(prompt, 3))
+    with pytest.raises(TaktError, match="other settings"):
+        run(few(words=False, co_training=False), tmp_path / "run", scenes=20, ranks=1, log=print)
+
+
+def test_frames_hold_the_way_to_the_block_that_is_named():
+    frames = reach_frames(6)
+    table = BlocksTable()
+    for seed in range(6):
+        table.reset(seed)
+        assert frames.instructions[seed] == table.observe().instruction
+        end = frames.plans[seed, -1]
+        assert np.hypot(*(end - np.array(table.target.centre))) < 0.5
+        assert np.hypot(*np.diff(frames.plans[seed], axis=0).T).max() < 0.1001
+    with pytest.raises(SeedError):
+        reach_frames(10**6)
