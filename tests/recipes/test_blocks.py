@@ -13,13 +13,15 @@ from takt.policies.xr0.policy import XR0Policy
 from takt.recipes.blocks import HORIZON, blocks, reach_frames, run, varied
 from takt.seeds import SeedError
 from takt.simulation.blocks.table import BlocksTable
+from takt.training.pipeline import STAGES
 from takt.types import TaktError
 
 
 def few(**options):
     config = varied(blocks(), scale=1e-9, seed=0, **options)
-    loops = {name: replace(getattr(config, name), batch_size=8) for name in ("choice", "expert")}
-    return replace(config, **loops, post=loops["expert"])
+    loops = {name: getattr(config, name) for name in STAGES}
+    small = {name: loop and replace(loop, batch_size=8) for name, loop in loops.items()}
+    return replace(config, **small)
 
 
 def test_every_stage_runs_and_the_checkpoint_plans_and_talks(tmp_path):

@@ -67,10 +67,7 @@ class ChoiceHeads(nn.Module):
         self.action_head = nn.Linear(width, config.candidates * actions)
         self.score_head = nn.Linear(width, config.candidates)
         points = 2 * config.points_per_view
-        # torch warns when nothing is initialised.
-        self.point_head = (
-            nn.Linear(width, points) if points else nn.utils.skip_init(nn.Linear, width, 0)
-        )
+        self.point_head = nn.Linear(width, points) if points else None
 
     def forward(self, policy: XR0, inputs: PromptInputs, state: Tensor) -> ChoiceOutput:
         """One pass of the language model; `state` is (B, state_length, state_dim)."""
@@ -82,10 +79,13 @@ class ChoiceHeads(nn.Module):
             raise AssertionError("run_language finishes the last layer when it gets extra tokens")
         hidden = output.hidden[:, -self.queries.shape[0] :]
         candidates = self.action_head(hidden[:, :horizon]).view(batch, *self._shape)
+        points = hidden.new_zeros(batch, 0, 2)
+        if self.point_head is not None:
+            points = self.point_head(hidden[:, horizon + 1 :]).reshape(batch, -1, 2)
         return ChoiceOutput(
             candidates=candidates.transpose(1, 2),
             scores=self.score_head(hidden[:, horizon]),
-            points=self.point_head(hidden[:, horizon + 1 :]).reshape(batch, -1, 2),
+            points=points,
             cache=policy.cache(inputs, output),
         )
 

@@ -16,7 +16,7 @@ _LARGEST = 2**64 - 1  # of a seed; no other number comes near it
 _LEAST = {"rope_theta": 1.0} | dict.fromkeys(
     (
         *("mrope_section", "deepstack_visual_indexes", "rms_norm_eps", "initializer_range"),
-        *("position_init_std", "image", "video", "vision_start", "vision_end"),
+        *("position_init_std", "token_init_std", "image", "video", "vision_start", "vision_end"),
         *("local_window", "rope_offset", "decode_eps", "max_prefix"),
     ),
     0.0,

@@ -51,8 +51,12 @@ def _contract(fixture: Json, trainer: Json) -> Contract | None:
     contract = CONTRACTS[name]
     offset = fixture.get("action_position_offset", contract.rope_offset)
     window = trainer.get("local_window", contract.local_window)
-    return replace(
+    found = replace(
         contract,
         rope_offset=value("fixture.action_position_offset", offset, int, 0),
         local_window=value("fixture.xr0.local_window", window, int | None, 0),
     )
+    if found == contract:
+        return contract
+    window = "none" if found.local_window is None else found.local_window
+    return replace(found, name=f"{name} with offset {found.rope_offset}, window {window}")

@@ -32,6 +32,7 @@ _OWN_FIELDS = (
     "image_rule",
     "initializer_range",
     "position_init_std",
+    "token_init_std",
 )
 _WIDTHS = ("state_length", "state_dim", "action_dim")
 _ROTARY = ("rope_theta", "mrope_section")

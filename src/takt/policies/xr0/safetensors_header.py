@@ -43,7 +43,11 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     except OSError as error:
         raise CheckpointError(f"expected weights in {path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file: {error!r}") from error
+        # Their texts hold the bytes that were read, which may be the whole file.
+        raise CheckpointError(
+            f"{path} is not a complete safetensors file: expected a header of {length} bytes "
+            f"that lists tensors, got something else ({type(error).__name__}); copy it again"
+        ) from error
     if size != 8 + length + end:
         raise CheckpointError(
             f"{path} is not complete: expected {8 + length + end} bytes, got {size}; copy it again"
