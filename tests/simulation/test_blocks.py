@@ -7,9 +7,7 @@ from takt.simulation.blocks.questions import (
     KINDS,
     converse,
     is_right,
-    point_text,
     question,
-    read_point,
     where,
 )
 from takt.simulation.blocks.scene import APART, COLOURS, draw, random_scene
@@ -30,15 +28,6 @@ def test_a_block_is_drawn_where_it_lies_in_its_colour(seed):
     centres = np.array([block.centre for block in scene.blocks])
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     assert gaps[~np.eye(3, dtype=bool)].min() > APART
-
-
-def test_a_point_is_read_as_it_was_written():
-    for point in np.random.default_rng(0).uniform(0, 1, (50, 2)):
-        found = read_point(point_text((point[0], point[1])))
-        assert found is not None
-        assert np.abs(found - point).max() <= 0.005 + 1e-9
-    assert read_point("yes") is None
-    assert read_point("1,2") is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

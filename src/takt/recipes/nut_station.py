@@ -37,6 +37,7 @@ def nut_station() -> "TrainingConfig":
             points_per_view=4,
             # Ego: left nut, left pin, right nut, right pin; then each wrist's four points.
             mirror=(2, 3, 0, 1, 8, 9, 10, 11, 4, 5, 6, 7),
+            names=("left nut", "left pin", "right nut", "right pin"),
         ),
         plan_key="annotation.plan",
         choice=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=0),

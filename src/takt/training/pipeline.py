@@ -25,6 +25,7 @@ from takt.training.engine import REPLICATED, Engine
 from takt.training.flow_objective import FlowObjective
 from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import load_frames
+from takt.training.frame_questions import FrameQuestions
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import barrier, rank
@@ -42,11 +43,15 @@ WEIGHTS_DTYPE = torch.float16  # of checkpoints; a stage's own state keeps float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounding:
-    """Image points stored with the episodes: column, points per view, and which each mirrors."""
+    """Image points stored with the episodes: column, points per view, and which each mirrors.
+
+    `names` of the first view's points make questions (`frame_questions`); none, none.
+    """
 
     key: str
     points_per_view: int
     mirror: tuple[int, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +116,10 @@ def train(
     `cache` keeps decoded frames, shared by all phases of a run.
     """
     frames = load_frames([data], cache, spec, config.grounding.key, config.plan_key)
-    train_frames(config, spec, frames, out, report)
+    names = config.grounding.names
+    train_frames(
+        config, spec, frames, out, report, FrameQuestions(frames, names) if names else None
+    )
 
 
 def train_frames(
@@ -169,7 +177,10 @@ def run_stages(
     report: Report,
     converse: Converse | None = None,
 ) -> None:
-    """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`."""
+    """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`.
+
+    What all but the last have made is a checkpoint, too: `out/after-NAME`.
+    """
     body, policy = checkpoint.body(spec.name), checkpoint.model
     views = [camera.view for camera in spec.cameras]
     batcher = Batcher(
@@ -193,6 +204,8 @@ def run_stages(
             ratio = config.frames_per_conversation if name == "choice" else 0
             source = CoTraining(batcher, talk, ratio) if talk and ratio else batcher
             train_stage(stage, source, *rest)
+        if name != names[-1] and rank() == 0:
+            save_checkpoint(out / f"after-{name}", checkpoint, WEIGHTS_DTYPE)
         barrier()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from takt.simulation.blocks.scene import COLOURS, Scene, draw, random_scene
+from takt.transforms.image_points import point_text, read_point
 from takt.types import Conversation, Turn
 
 KINDS = ("where", "which", "exists")
@@ -67,20 +68,6 @@ def is_right(scene: Scene, turn: Turn, answer: str) -> bool:
     block = scene.nearest(found)
     is_near = np.hypot(*(found - np.array(block.centre))) < 0.1
     return bool(is_near) and where(scene, block.colour).question == turn.question
-
-
-def point_text(point: tuple[float, float]) -> str:
-    """Hundredths of the image's width and height, two digits each."""
-    x, y = (min(max(int(100 * value), 0), 99) for value in point)
-    return f"{x:02d},{y:02d}"
-
-
-def read_point(text: str) -> np.ndarray | None:
-    """(x, y), or None for a text that is no point."""
-    parts = text.strip().split(",")
-    if len(parts) != 2 or not all(len(part) == 2 and part.isdigit() for part in parts):
-        return None
-    return (np.array([int(part) for part in parts]) + 0.5) / 100
 
 
 _SIDES = (("leftmost", 0, -1), ("rightmost", 0, 1), ("topmost", 1, -1), ("lowest", 1, 1))
