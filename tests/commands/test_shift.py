@@ -43,7 +43,7 @@ def test_expert_shift_is_reported_and_repeats_bit_for_bit(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--policy", "nowhere"], "no config.json"),
+        (["--policy", "nowhere"], "config.json"),
         (["--policy", "hold", "--latency-ms", "900"], "d <= T_e"),
         (["--policy", "hold", "--cycles", "0"], "at least one cycle"),
         (["--policy", "hold", "--seed", "-1"], "at least 0"),

@@ -67,10 +67,19 @@ def test_the_loss_is_that_of_every_answers_token_given_what_came_before(model):
 def test_ranks_share_one_draw():
     source = Conversations(talk, tiny.MODEL, TOKENIZER)
     draws = [
-        source.draw(4, torch.Generator().manual_seed(3), shard).dialogues.inputs.pixel_values
+        source.draw(5, torch.Generator().manual_seed(3), shard).dialogues.inputs.pixel_values
         for shard in (Shard(), Shard(0, 2), Shard(1, 2))
     ]
     assert torch.equal(draws[0], torch.cat(draws[1:]))
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 16])
+def test_any_ranks_that_divide_the_frames_get_conversations(batcher, count):
+    source = CoTraining(batcher, Conversations(talk, tiny.MODEL, TOKENIZER), 6)
+    for index in (0, count - 1):
+        batch = source.draw(64, torch.Generator().manual_seed(0), Shard(index, count))
+        assert batch.conversations is not None
+        assert len(batch.conversations.dialogues.spoken) >= 1
 
 
 def test_the_vlm_learns_to_answer(model, tmp_path):

@@ -138,7 +138,7 @@ class CoTraining:
         self._batcher, self._conversations, self._ratio = batcher, conversations, ratio
 
     def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Batch:
-        """`size` frames and their conversations."""
+        """`size` frames and their conversations, at least one for each rank."""
         batch = self._batcher.draw(size, generator, shard)
-        count = max(1, size // self._ratio)
+        count = max(shard.count, size // self._ratio)
         return replace(batch, conversations=self._conversations.draw(count, generator, shard))

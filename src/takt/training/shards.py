@@ -29,6 +29,10 @@ class Shard:
         share = size // self.count
         return slice(self.index * share, (self.index + 1) * share)
 
+    def deal(self, size: int) -> slice:
+        """This part of `size` samples whose parts may differ by one."""
+        return slice(self.index * size // self.count, (self.index + 1) * size // self.count)
+
     def part(self, drawn: Tensor) -> Tensor:
         """This part of what was drawn for the whole batch, whose rows are its first axis."""
         return drawn.unflatten(0, (self.count, -1))[self.index]

@@ -41,7 +41,7 @@ class Conversations:
 
     def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> DialogueBatch:
         """`size` conversations, of which those of `shard` are made."""
-        seeds = torch.randint(2**63 - 1, (size,), generator=generator)[shard.rows(size)].tolist()
+        seeds = torch.randint(2**63 - 1, (size,), generator=generator)[shard.deal(size)].tolist()
         # Seeds of scenes are single numbers: a pair never draws one that is tested on.
         drawn = [self._converse(np.random.default_rng((seed, 1))) for seed in seeds]
         return DialogueBatch(dialogues(drawn, self._config, self._tokenizer), shard)
@@ -59,7 +59,10 @@ class VisionLanguage(Stage[DialogueBatch]):
         return list(self.policy.vlm.parameters())
 
     def losses(self, batch: DialogueBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """`loss`, and `first`: that of the first token of each answer, where binding shows."""
+        """`loss`, and `first`: that of the first token of each answer.
+
+        Later turns can be guessed from earlier ones: neither measures how one question is answered.
+        """
         spoken = batch.dialogues.spoken
         error = next_token_errors(self.policy, batch.dialogues)
         first = spoken & ~functional.pad(spoken, (1, 0))[:, :-1]

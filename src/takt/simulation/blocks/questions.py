@@ -8,9 +8,9 @@ from takt.simulation.blocks.scene import COLOURS, Scene, draw, random_scene
 from takt.transforms.image_points import point_text, read_point
 from takt.types import Conversation, Turn
 
-KINDS = ("where", "which", "exists")
-CHANCE = {"where": 1 / 3, "which": 1 / len(COLOURS), "exists": 1 / 2}
-"""Of one who sees the blocks and not their colours (where), or nothing at all (which, exists)."""
+KINDS = ("where", "which", "exists", "paint")
+CHANCE = {"where": 1 / 3, "which": 1 / 3, "exists": 1 / 2, "paint": 1 / 3}
+"""Of one who sees the blocks but cannot tell which is which."""
 
 
 def converse(rng: np.random.Generator) -> Conversation:
@@ -20,7 +20,7 @@ def converse(rng: np.random.Generator) -> Conversation:
     """
     scene = random_scene(rng)
     turns = [where(scene, block.colour) for block in scene.blocks]
-    turns += [which(scene, rng), exists(scene, rng)]
+    turns += [which(scene, rng), exists(scene, rng), paint(scene, rng), paint(scene, rng)]
     order = rng.permutation(len(turns))
     image = draw(scene, rng.uniform(0, 1, 2))
     return Conversation(images=(image,), turns=tuple(turns[i] for i in order))
@@ -38,6 +38,12 @@ def which(scene: Scene, rng: np.random.Generator) -> Turn:
     return Turn(f"What colour is the {side} block?", block.colour)
 
 
+def paint(scene: Scene, rng: np.random.Generator) -> Turn:
+    """The colour of the block at a point: grounding the other way round."""
+    block = scene.blocks[rng.integers(len(scene.blocks))]
+    return Turn(f"What colour is at {point_text(block.centre)}?", block.colour)
+
+
 def exists(scene: Scene, rng: np.random.Generator) -> Turn:
     """Whether there is a block of a colour; both answers are equally likely."""
     there = [block.colour for block in scene.blocks]
@@ -53,6 +59,7 @@ def question(scene: Scene, kind: str, rng: np.random.Generator) -> Turn:
         "where": lambda: where(scene, scene.blocks[0].colour),
         "which": lambda: which(scene, rng),
         "exists": lambda: exists(scene, rng),
+        "paint": lambda: paint(scene, rng),
     }
     return asks[kind]()
 

@@ -15,7 +15,7 @@ COLOURS = {
     "purple": (130, 60, 160),
     "orange": (240, 130, 40),
 }
-APART = 0.22  # least distance of two centres
+APART = 0.26  # least distance of two centres: twice the half diagonal of the largest block
 _EDGE = 0.12
 _TIP_RADIUS = 0.035
 _GRID = (np.arange(IMAGE_PX) + 0.5) / IMAGE_PX
@@ -52,11 +52,7 @@ class Scene:
 def random_scene(rng: np.random.Generator, count: int = 3) -> Scene:
     """`count` blocks that do not touch."""
     colours = rng.permutation(list(COLOURS))[:count].tolist()
-    centres: list[np.ndarray] = []
-    while len(centres) < count:
-        centre = rng.uniform(_EDGE, 1 - _EDGE, 2)
-        if all(np.hypot(*(centre - other)) > APART for other in centres):
-            centres.append(centre)
+    centres = _apart(rng, count)
     blocks = [
         Block(
             colour=colour,
@@ -69,6 +65,15 @@ def random_scene(rng: np.random.Generator, count: int = 3) -> Scene:
     ]
     shade = _triple(rng.uniform(90, 220) + rng.normal(0, 12, 3))
     return Scene(blocks=tuple(blocks), shade=shade, grain=int(rng.integers(2**31)))
+
+
+def _apart(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 2) centres; all are drawn anew until they fit, so that none is special."""
+    while True:
+        centres = rng.uniform(_EDGE, 1 - _EDGE, (count, 2))
+        gaps = np.hypot(*np.moveaxis(centres[:, None] - centres[None], -1, 0))
+        if count < 2 or gaps[~np.eye(count, dtype=bool)].min() > APART:
+            return centres
 
 
 def draw(scene: Scene, tip: np.ndarray | None = None) -> UInt8[np.ndarray, "height width 3"]:
