@@ -91,7 +91,7 @@ def measure_peaks(device: torch.device, dtype: torch.dtype, mode: Mode | None = 
 
 
 def _product(a: Tensor, dtype: torch.dtype, mode: Mode | None) -> Callable[[], object]:
-    """A x A^T of float32 (side, side), rounded to what is multiplied."""
+    """A x A, or A x A^T in 8 bits, of float32 (side, side), rounded to what is multiplied."""
     if a.is_cuda and mode == "int8-w8a8":
         codes = a.clamp(-4, 4).mul(31).to(torch.int8)
         return lambda: torch._int_mm(codes, codes.t())  # pyright: ignore[reportPrivateImportUsage]

@@ -138,7 +138,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 
 def kill_once(folder: Path, moments: random.Random) -> int:
-    """Kill a training on two ranks, all its processes at once; the step it will go on from.
+    """Kill a training on two ranks, all its processes at once; the step it will go on from, or 0.
 
     The moment is random: some way into the step after a random one.
     """
@@ -150,9 +150,9 @@ def kill_once(folder: Path, moments: random.Random) -> int:
         time.sleep(0.01)
     time.sleep(moments.uniform(0, 0.5))
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    was_killed = process.wait() == -signal.SIGKILL
     state = saved_step(folder / "state")
-    return int(state.name) if state else 0
+    return int(state.name) if state and was_killed else 0
 
 
 def compare_engines(root: Path) -> list[dict[str, object]]:
@@ -207,7 +207,8 @@ def main(config: Config) -> int:
     if config.json:
         print(json.dumps({"engines": engines, "killed": killed, "config": asdict(KILLED)}))
     same = all(float(str(row["difference"])) <= WEIGHT_TOLERANCE for row in engines)
-    resumed = all(row["resumed"] for row in killed)  # else it only began anew
+    # Else it only began anew, or had been done.
+    resumed = all(0 < row["resumed"] < KILLED.steps for row in killed)
     close = all(row["loss"] <= LOSS_TOLERANCE for row in killed)
     return int(not (same and resumed and close))
 

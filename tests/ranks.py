@@ -14,7 +14,8 @@ from takt.types import TaktError
 COMPARISONS: dict[str, tuple[str, Engine]] = {
     "the released objective": ("released", Replicated()),
     "replicated": ("post", Replicated()),
-    "sharded": ("choice", Sharded()),
+    "sharded, words beside": ("choice", Sharded()),
+    "words": ("words", Replicated()),
     "sharded, recomputing": ("post", Sharded(recompute=True)),
     "replicas of shards": ("post", Sharded(replicas=2)),
 }
@@ -39,9 +40,8 @@ def train(
         if report.step == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    batcher = tiny.batcher(tiny.frames())
-    stage = tiny.stage(name, batcher)
-    train_stage(stage, batcher, loop, folder, report, engine)
+    stage, source = tiny.course(name)
+    train_stage(stage, source, loop, folder, report, engine)
     return stage.state_dict(), losses
 
 

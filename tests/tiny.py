@@ -10,12 +10,14 @@ from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.training.batches import Batch, Batcher
+from takt.training.batches import Batch, Batcher, CoTraining
 from takt.training.flow_objective import RELEASED
+from takt.training.frame_questions import FrameQuestions
 from takt.training.frames import Frames, stack_episodes
 from takt.training.loop import LoopConfig
 from takt.training.pipeline import Grounding, TrainingConfig, build_stage, fit
-from takt.training.stage import Stage
+from takt.training.stage import Source, Stage
+from takt.training.vision_language import Conversations, VisionLanguage
 from takt.transforms.actions import ActionTransform
 from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform
@@ -125,3 +127,14 @@ def stage(name: str, batches: Batcher) -> Stage:
     torch.manual_seed(0)
     config = replace(CONFIG, objective=RELEASED) if name == "released" else CONFIG
     return build_stage(name, XR0(MODEL), config, BODY, batches.action_mask)
+
+
+def course(name: str) -> tuple[Stage, Source]:
+    """A stage and its batches: "choice" has conversations beside it, "words" has nothing else."""
+    data = frames()
+    batches = batcher(data)
+    talk = Conversations(FrameQuestions([data], ("cup", "plate")), MODEL, build_tokenizer())
+    if name == "words":
+        torch.manual_seed(0)
+        return VisionLanguage(XR0(MODEL)), talk
+    return stage(name, batches), CoTraining(batches, talk, 2) if name == "choice" else batches

@@ -26,7 +26,7 @@ def one_process(tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     return {
         name: ranks.train(name, ranks.COMPARED, folder / name, Replicated())[0]
-        for name in ("choice", "post", "released")
+        for name in ("choice", "words", "post", "released")
     }
 
 
@@ -36,12 +36,12 @@ def largest_difference(a, b):
 
 
 @pytest.mark.parametrize("comparison", ranks.COMPARISONS)
-def test_two_ranks_take_the_steps_of_one(two_ranks, one_process, batcher, comparison):
+def test_two_ranks_take_the_steps_of_one(two_ranks, one_process, comparison):
     name, _ = ranks.COMPARISONS[comparison]
     first, second = (torch.load(two_ranks / f"{comparison}.{rank}") for rank in range(2))
     assert largest_difference(first, second) == 0
     assert largest_difference(first, one_process[name]) < 1e-6
-    assert largest_difference(first, tiny.stage(name, batcher).state_dict()) > 1e-3
+    assert largest_difference(first, tiny.course(name)[0].state_dict()) > 1e-3
 
 
 def test_one_process_goes_on_where_two_shards_were_killed(two_ranks, tmp_path):

@@ -49,7 +49,8 @@ def nut_station() -> "TrainingConfig":
 
 def scaled(config: "TrainingConfig", scale: float) -> "TrainingConfig":
     """The same recipe with `scale` times the steps in every stage."""
-    loops = {name: getattr(config, name) for name in ("choice", "expert", "post", "refine")}
+    names = ("choice", "expert", "post", "refine", *(["words"] if config.words else []))
+    loops = {name: getattr(config, name) for name in names}
     shorter = {
         name: replace(loop, steps=max(1, round(loop.steps * scale))) for name, loop in loops.items()
     }

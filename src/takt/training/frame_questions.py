@@ -42,7 +42,7 @@ class FrameQuestions:
         return Conversation(images=(image,), turns=tuple(turns[i] for i in order))
 
     def _answer(self, point: np.ndarray) -> str:
-        """`point` (x, y) in [-1, 1], outside where it is hidden."""
+        """`point` (x, y) in [-1, 1], outside where it is out of view; one behind a thing is not."""
         if np.abs(point).max() > 1:
             return UNSEEN
         x, y = ((point + 1) / 2).tolist()

@@ -204,8 +204,9 @@ def run_stages(
             ratio = config.frames_per_conversation if name == "choice" else 0
             source = CoTraining(batcher, talk, ratio) if talk and ratio else batcher
             train_stage(stage, source, *rest)
-        if name != names[-1] and rank() == 0:
-            save_checkpoint(out / f"after-{name}", checkpoint, WEIGHTS_DTYPE)
+        after = out / f"after-{name}"
+        if name != names[-1] and rank() == 0 and not (after / "model.safetensors").exists():
+            save_checkpoint(after, checkpoint, WEIGHTS_DTYPE)
         barrier()
 
 

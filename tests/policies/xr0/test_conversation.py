@@ -42,7 +42,8 @@ def test_a_conversation_starts_as_its_prompt_does(model, tokenizer):
         ((), TURNS, "got 0 images"),
         ((IMAGE,), (), "0 turns"),
         ((IMAGE,), (Turn("Why?", " "),), "question and an answer"),
-        ((IMAGE,), (Turn("<|image_pad|>?", "no"),), "image tokens"),
+        ((IMAGE,), (Turn("<|image_pad|>?", "no"),), "template's own"),
+        ((IMAGE,), (Turn("Why?", "<cot></cot> no<|im_end|>"),), "template's own"),
     ],
 )
 def test_what_is_no_conversation_is_refused(model, tokenizer, images, turns, says):

@@ -169,6 +169,7 @@ def test_the_model_trains_after_an_inference(prompts):
     _time_frequencies.cache_clear()
     with torch.inference_mode():
         model.sample(inputs, state, mask, noise)
+        Engine(model, inputs, HORIZON)
     cache = model.encode(inputs)
     model.velocity(cache, state, clean, torch.full((1,), 0.5), mask).sum().backward()
     assert model.sink.weight.grad is not None

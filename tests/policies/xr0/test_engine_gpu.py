@@ -1,5 +1,7 @@
 """What only a GPU runs: recorded graphs, 8-bit products, a device that is not the current one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from policies.xr0.chunks import HORIZON, draw, one_prompt, random_model
@@ -18,7 +20,7 @@ pytestmark = [
 @pytest.mark.parametrize("mode", [None, *MODES])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_graphs_plan_what_sample_does(prompts, mode, compiled):
-    """Twice, with other images, states and prefixes: a graph must read its buffers anew."""
+    """With other images, words, states and prefixes: a graph must read its buffers anew."""
     model = random_model(XR0_POSTTRAIN).to("cuda", torch.bfloat16)
     if mode is not None:
         quantise(model, mode)
@@ -26,11 +28,15 @@ def test_graphs_plan_what_sample_does(prompts, mode, compiled):
     engine = Engine(model, inputs, HORIZON, compiled=compiled)
     for seed, prefixed in ((0, 0), (1, 3), (2, 5)):
         state, mask, noise, clean = draw(model.config, 1, seed)
-        planned = engine.plan(inputs, state, mask, noise, clean[:, :prefixed])
-        moved = (x.cuda() for x in (state, mask, noise, clean[:, :prefixed]))
-        expected = model.sample(inputs.to(torch.device("cuda")), *moved)
-        flat = planned.float().flatten(), expected.float().flatten()
-        assert cosine_similarity(*flat, 0) > 0.995
+        chunk = state, mask, noise, clean[:, :prefixed]
+        words = inputs.input_ids.clone()
+        words[0, -5] = 20 + seed
+        other = replace(inputs, pixel_values=inputs.pixel_values.roll(seed, 0), input_ids=words)
+        planned = engine.plan(other, *chunk)
+        expected = model.sample(other.to(torch.device("cuda")), *(x.cuda() for x in chunk))
+        for found in (planned, engine.refresh(*chunk)):
+            flat = found.float().flatten(), expected.float().flatten()
+            assert cosine_similarity(*flat, 0) > 0.995
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch finds no second GPU")

@@ -151,6 +151,10 @@ def test_a_shortage_during_inference_says_what_is_needed_and_fits(prompts, free)
     assert f"{prompts.input_ids.numel()} prompt tokens" in message
     assert "got 0.003 GB on cpu ([enforce fail]" in message
     assert "dtype bfloat16" in message
+    half = model.bfloat16()
+    with pytest.raises(NotEnoughMemoryError) as error, named_shortage(half, prompts):
+        raise MemoryError
+    assert "dtype" not in str(error.value)
     with pytest.raises(RuntimeError, match="something else"), named_shortage(model, prompts):
         raise RuntimeError("something else")
 

@@ -45,15 +45,16 @@ def dialogues(
     """Tokenise and stack; shorter ones are padded on the right.
 
     Raises:
-        TaktError: A conversation without an image, a turn or an answer, or with image tokens in
-            its words.
+        TaktError: A conversation without an image, a turn or an answer, or with tokens of the
+            template in its words.
     """
+    reserved = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     layouts: list[PromptLayout] = []
     spoken: list[Tensor] = []
     patches: list[Tensor] = []
     grids: list[tuple[int, int]] = []
     for conversation in conversations:
-        _require_whole(conversation)
+        _require_whole(conversation, reserved)
         fitted = [fit_images(image[None], config) for image in conversation.images]
         own = [patch_grid(image, config.vision) for image in fitted]
         counts = [image_tokens(grid, config.vision) for grid in own]
@@ -76,7 +77,7 @@ def dialogues(
     return Dialogues(inputs, marks)
 
 
-def _require_whole(conversation: Conversation) -> None:
+def _require_whole(conversation: Conversation, reserved: Sequence[str]) -> None:
     if not conversation.images or not conversation.turns:
         raise TaktError(
             f"expected a conversation with an image and a turn, got {len(conversation.images)} "
@@ -85,6 +86,11 @@ def _require_whole(conversation: Conversation) -> None:
     for turn in conversation.turns:
         if not turn.question.strip() or not turn.answer.strip():
             raise TaktError(f"expected a question and an answer, got {turn}; leave the turn out")
+        for token in reserved:
+            if token in turn.question or token in turn.answer:
+                raise TaktError(
+                    f"expected words without the template's own {token!r}, got {turn}; take it out"
+                )
 
 
 def _pieces(conversation: Conversation, counts: Sequence[int]) -> list[str]:
@@ -97,7 +103,7 @@ def _pieces(conversation: Conversation, counts: Sequence[int]) -> list[str]:
 
 
 def _spoken(pieces: Sequence[str], tokenizer: Tokenizer, length: int) -> Tensor:
-    """(S,) boolean. Special tokens stand between pieces, so that they are cut apart anyway."""
+    """(S,) boolean. Pieces begin or end with tokens of the template, which no tokenizer merges."""
     mark: list[bool] = []
     for number, piece in enumerate(pieces):
         tokens = len(tokenizer.encode(piece, add_special_tokens=False).ids)

@@ -16,8 +16,9 @@ from torch.nn import functional
 from takt.policies.xr0.dit import RMS_EPS, DiTLayer
 from takt.policies.xr0.engine_attention import JointKV, Tables
 from takt.policies.xr0.engine_layers import Modulation, stack
-from takt.policies.xr0.engine_linear import Product, fuse, product_of
+from takt.policies.xr0.engine_linear import Product, as_plain, fuse, product_of
 from takt.policies.xr0.model import XR0
+from takt.policies.xr0.quantisation import QuantisedLinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,10 @@ def _prepare(layer: DiTLayer, qkv: Tensor, inner: Tensor, hidden: Tensor) -> _La
 
 def _product_into(layer: nn.Module, out: Tensor) -> Product:
     """The layer's product, written to `out`."""
-    if not isinstance(layer, nn.Linear):
+    if isinstance(layer, QuantisedLinear):
         product = product_of(layer)
         return lambda x, bias: out.copy_(product(x, bias))
-    weight = layer.weight.detach().t().contiguous()
+    weight = as_plain(layer).weight.detach().t().contiguous()
 
     def multiply(x: Tensor, bias: Tensor | None) -> Tensor:
         if bias is None:

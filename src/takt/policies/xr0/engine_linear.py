@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,6 +13,7 @@ Product = Callable[[Tensor, Tensor | None], Tensor]
 """(rows, in) and a bias (out,) -> (rows, out)."""
 
 
+@torch.inference_mode(mode=False)
 def fuse(layers: Sequence[nn.Module]) -> nn.Module:
     """One layer whose output is theirs side by side.
 
@@ -22,7 +24,7 @@ def fuse(layers: Sequence[nn.Module]) -> nn.Module:
     """
     if all(isinstance(layer, QuantisedLinear) for layer in layers):
         return QuantisedLinear.joined([x for x in layers if isinstance(x, QuantisedLinear)])
-    plain = [_plain(layer) for layer in layers]
+    plain = [as_plain(layer) for layer in layers]
     if any(layer.bias is not None for layer in plain):
         raise AssertionError("layers with a bias are not merged")
     weight = side_by_side([layer.weight.detach() for layer in plain])
@@ -42,11 +44,12 @@ def product_of(layer: nn.Module) -> Product:
     """
     if isinstance(layer, QuantisedLinear):
         return _Quantised(layer)
-    weight = _plain(layer).weight.detach()
+    weight = as_plain(layer).weight.detach()
     return lambda x, bias: functional.linear(x, weight, bias)
 
 
-def _plain(layer: nn.Module) -> nn.Linear:
+def as_plain(layer: nn.Module) -> nn.Linear:
+    """The layer, unless it has an adapter: then an `EngineError`."""
     if type(layer) is not nn.Linear:
         raise EngineError(
             f"expected plain or quantised linear layers, got {type(layer).__name__}; "

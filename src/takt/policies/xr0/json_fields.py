@@ -13,9 +13,9 @@ Json = dict[str, Any]
 
 _CONF = BeartypeConf(is_pep484_tower=True)  # a JSON 5 is a float, too
 _LARGEST = 2**64 - 1  # of a seed; no other number comes near it
-_LEAST = {"rope_theta": 1.0} | dict.fromkeys(
+_LEAST = {"rope_theta": 1.0, "initializer_range": 1e-9} | dict.fromkeys(
     (
-        *("mrope_section", "deepstack_visual_indexes", "rms_norm_eps", "initializer_range"),
+        *("mrope_section", "deepstack_visual_indexes", "rms_norm_eps"),
         *("position_init_std", "token_init_std", "image", "video", "vision_start", "vision_end"),
         *("local_window", "rope_offset", "decode_eps", "max_prefix"),
     ),

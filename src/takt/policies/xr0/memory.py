@@ -101,7 +101,7 @@ def named_shortage(model: "XR0", inputs: PromptInputs) -> Iterator[None]:
             f"expected about {working / 1e9:.3g} GB of free memory beside weights of "
             f"{need.bytes / 1e9:.3g} GB for {tokens} prompt tokens and {patches} image patches, "
             f"got {free / 1e9:.3g} GB on {device}{_reason(error)}; give fewer or smaller images; "
-            f"{_advice(need.parameters, need.bytes + working, need.bytes + free)}"
+            f"{_advice(need.parameters, need.bytes, need.bytes + free, working)}"
         ) from error
 
 
@@ -127,7 +127,7 @@ def _reason(error: Exception) -> str:
 
 
 def _free(device: torch.device) -> int:
-    known = [available_bytes(device), _address_space_bytes()]
+    known = [available_bytes(device), _address_space_bytes() if device.type == "cpu" else None]
     return min((free for free in known if free is not None), default=0)
 
 
@@ -158,15 +158,19 @@ def available_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
             return None
 
 
-def _advice(count: int, needed: int, available: int) -> str:
-    """What fits: this model in bfloat16, smaller presets in its dtype."""
-    half = count * torch.bfloat16.itemsize
+def _advice(count: int, needed: int, available: int, working: int = 0) -> str:
+    """What fits: this model in bfloat16, smaller presets in its dtype.
+
+    `needed` is for weights, `working` what an inference takes beside them, in the same dtype.
+    """
+    weights = count * torch.bfloat16.itemsize
+    half = weights + working * weights // needed
     fitting: list[str] = []
-    if half < needed and half <= available:
+    if weights < needed and half <= available:
         fitting.append(f"dtype bfloat16 ({half / 1e9:.3g} GB)")
     for name in PRESETS:
         parameters = _preset_parameters(name)
-        size = parameters * needed // count
+        size = parameters * (needed + working) // count
         if size <= available and parameters < count:
             fitting.append(f"preset {name} ({size / 1e9:.3g} GB)")
     return f"what fits: {', '.join(fitting) or 'nothing; free some memory'}"

@@ -103,15 +103,19 @@ def quantise(model: nn.Module, mode: Mode) -> nn.Module:
     return model
 
 
+@torch.inference_mode(mode=False)  # else a model in use could never be trained again
+@torch.no_grad()
 def side_by_side(weights: Sequence[Tensor]) -> Tensor:
     """Weights (out, in) as one; if they are neighbours in memory already, nothing is copied."""
-    first, end = weights[0], 0
+    first, shape = weights[0], (sum(len(weight) for weight in weights), weights[0].shape[1])
+    end = first.storage_offset()
     for weight in weights:
-        is_next = weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
-        if not is_next or (end and weight.storage_offset() != end) or not weight.is_contiguous():
+        alike = (weight.dtype, weight.shape[1]) == (first.dtype, first.shape[1])
+        same = weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        is_next = same and weight.storage_offset() == end and weight.is_contiguous()
+        if not alike or not is_next or first.is_meta:
             return torch.cat(list(weights))
-        end = weight.storage_offset() + weight.numel()
-    shape = sum(len(weight) for weight in weights), first.shape[1]
+        end += weight.numel()
     return first.as_strided(shape, (shape[1], 1))
 
 
