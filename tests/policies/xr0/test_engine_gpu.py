@@ -17,6 +17,13 @@ pytestmark = [
 ]
 
 
+def sampled(model, inputs, chunk):
+    """What `XR0.sample` gives on the model's device for (state, mask, noise, prefix)."""
+    device = model.sink.weight.device
+    state, mask, noise, prefix = (x.to(device) for x in chunk)
+    return model.sample(inputs.to(device), state, mask, noise, prefix)
+
+
 @pytest.mark.parametrize("mode", [None, *MODES])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_graphs_plan_what_sample_does(prompts, mode, compiled):
@@ -33,7 +40,7 @@ def test_graphs_plan_what_sample_does(prompts, mode, compiled):
         words[0, -5] = 20 + seed
         other = replace(inputs, pixel_values=inputs.pixel_values.roll(seed, 0), input_ids=words)
         planned = engine.plan(other, *chunk)
-        expected = model.sample(other.to(torch.device("cuda")), *(x.cuda() for x in chunk))
+        expected = sampled(model, other, chunk)
         for found in (planned, engine.refresh(*chunk)):
             flat = found.float().flatten(), expected.float().flatten()
             assert cosine_similarity(*flat, 0) > 0.995
@@ -42,15 +49,14 @@ def test_graphs_plan_what_sample_does(prompts, mode, compiled):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch finds no second GPU")
 def test_a_device_that_is_not_the_current_one(prompts):
     model, inputs = random_model(XR0_POSTTRAIN).to("cuda:1"), one_prompt(prompts)
-    state, mask, noise, _ = draw(model.config, 1)
-    first = Engine(model, inputs, HORIZON).plan(inputs, state, mask, noise)
-    moved = (x.to("cuda:1") for x in (state, mask, noise))
-    expected = model.sample(inputs.to(torch.device("cuda:1")), *moved)
-    torch.testing.assert_close(first, expected, atol=1e-3, rtol=0)
+    chunk = draw(model.config, 1)
+    planned = Engine(model, inputs, HORIZON).plan(inputs, *chunk)
+    torch.testing.assert_close(planned, sampled(model, inputs, chunk), atol=1e-3, rtol=0)
 
 
 def test_a_contract_without_an_engine_runs_on_a_gpu(prompts):
     model = random_model(TRAINING_TIME_RTC).cuda()
-    inputs = one_prompt(prompts).to(torch.device("cuda"))
-    chunk = model.sample(inputs, *(x.cuda() for x in draw(model.config, 1)))
+    state, mask, noise, clean = draw(model.config, 1)
+    chunk = sampled(model, one_prompt(prompts), (state, mask, noise, clean[:, :3]))
+    torch.testing.assert_close(chunk[:, :3].cpu(), clean[:, :3])
     assert torch.isfinite(chunk).all()

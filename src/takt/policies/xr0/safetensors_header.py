@@ -34,6 +34,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     Raises:
         CheckpointError: No such file, not safetensors, or shorter than its header says.
     """
+    length = 0
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
