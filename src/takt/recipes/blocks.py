@@ -40,7 +40,7 @@ def blocks() -> "TrainingConfig":
         draws=4,
         grounding=Grounding(key="", points_per_view=0, mirror=()),
         plan_key=None,
-        words=LoopConfig(steps=9000, batch_size=64, bf16=True, seed=0, final_ratio=0.1),
+        words=LoopConfig(steps=5000, batch_size=64, bf16=True, seed=0, final_ratio=0.1),
         choice=LoopConfig(steps=3000, batch_size=64, bf16=True, seed=1, lr=5e-4),
         expert=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=2),
         post=LoopConfig(steps=1000, batch_size=64, bf16=True, seed=3, lr=3e-4),
