@@ -3,18 +3,19 @@
 Unseen scenes: the seeds are those of evaluation, which no training draws. `reach`: share of scenes
 in which the tip ends on the named block, the whole loop run by the executor; `grey` is the same
 with images hidden; chance is a third of a policy that finds blocks and ignores the word. `where`,
-`which`, `exists`: share of questions answered rightly, token by token, by the same weights.
+`which`, `exists`, `paint`: share of questions that the same weights answer rightly, token by token.
 """
 
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from command import run
 
+from takt.benchmarks.player import GreyWorker
 from takt.benchmarks.wilson import Proportion, wilson
 from takt.embodiments.blocks import SPEC
 from takt.policies.xr0.chat import Chat
@@ -22,18 +23,17 @@ from takt.policies.xr0.policy import XR0Policy
 from takt.runtime.chunking import Synchronous
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
-from takt.runtime.inference import InlinePolicy
+from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.runtime.latency import Injected
 from takt.runtime.safety import Governor
 from takt.seeds import EVALUATION_BEGIN, require_split
 from takt.simulation.blocks.questions import CHANCE, KINDS, is_right, question
-from takt.simulation.blocks.scene import draw, random_scene
-from takt.simulation.blocks.table import BlocksTable
-from takt.types import ActionChunk, Observation
+from takt.simulation.blocks.scene import EDGE, draw, random_scene
+from takt.simulation.blocks.table import REACHED, BlocksTable
 
 ANSWER_TOKENS = 8
 # A third for one who finds blocks and ignores the word; a disc's share of where centres lie.
-CHANCE_OF_REACHING = {"reach": 1 / 3, "grey": 0.014}
+CHANCE_OF_REACHING = {"reach": 1 / 3, "grey": np.pi * REACHED**2 / (1 - 2 * EDGE) ** 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +52,7 @@ class Config:
     """Print one JSON object as the last line."""
 
 
-class Blind:
-    """The same policy with every image mid grey."""
-
-    def __init__(self, policy: XR0Policy) -> None:
-        self._policy = policy
-
-    def reset(self, seed: int) -> None:
-        """As the policy's."""
-        self._policy.reset(seed)
-
-    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        """From a grey image."""
-        hidden = {name: np.full_like(x, 128) for name, x in observation.images.items()}
-        return self._policy.infer(replace(observation, images=hidden), committed)
-
-
-def reached(policy: XR0Policy | Blind, execute: int, seeds: range) -> int:
+def reached(policy: PolicyWorker, execute: int, seeds: range) -> int:
     """Scenes in which the tip ends on the named block."""
     table, count = BlocksTable(), 0
     for seed in seeds:
@@ -76,7 +60,7 @@ def reached(policy: XR0Policy | Blind, execute: int, seeds: range) -> int:
         policy.reset(seed)
         executor = Executor(
             table,
-            InlinePolicy(policy),
+            policy,
             Synchronous(execute),
             clock=VirtualClock(SPEC.dt),
             latency=Injected(0),
@@ -121,7 +105,8 @@ def main(config: Config) -> int:
         show(kind, found[kind], CHANCE[kind])
     if config.reach:
         policy = XR0Policy.load(config.policy, SPEC)
-        rows: dict[str, XR0Policy | Blind] = {"reach": policy, "grey": Blind(policy)}
+        seeing = InlinePolicy(policy)
+        rows: dict[str, PolicyWorker] = {"reach": seeing, "grey": GreyWorker(seeing)}
         for name, player in rows.items():
             found[name] = wilson(reached(player, policy.execute_horizon, seeds), config.scenes)
             show(name, found[name], CHANCE_OF_REACHING[name])

@@ -174,10 +174,7 @@ def _nut_station(config: NutStation) -> int:
         ranks=config.ranks,
         log=lambda line: print(line, flush=True),
     )
-    print(f"checkpoint: {policy}")
-    if config.json:
-        print(json.dumps({"checkpoint": str(policy)}))
-    return 0
+    return _tell(policy, as_json=config.json)
 
 
 def _blocks(config: Blocks) -> int:
@@ -198,8 +195,12 @@ def _blocks(config: Blocks) -> int:
         ranks=config.ranks,
         log=lambda line: print(line, flush=True),
     )
+    return _tell(policy, as_json=config.json)
+
+
+def _tell(policy: Path, *, as_json: bool) -> int:
     print(f"checkpoint: {policy}")
-    if config.json:
+    if as_json:
         print(json.dumps({"checkpoint": str(policy)}))
     return 0
 

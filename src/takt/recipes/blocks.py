@@ -27,7 +27,7 @@ HORIZON = 10
 
 
 def blocks() -> "TrainingConfig":
-    """Two cores, an hour and a half (docs/LOG.md has the measurements)."""
+    """For two cores; docs/LOG.md has the measurements."""
     from takt.policies.xr0.presets import nano
     from takt.training.loop import LoopConfig
     from takt.training.pipeline import Grounding, TrainingConfig

@@ -38,8 +38,6 @@ def attend(
     On a CPU it stays in float32 under autocast: the bfloat16 backward takes twice as long there.
     """
     shared = query.shape[1] != key.shape[1]
-    if query.device.type == "meta":
-        return _attend_without_scores(query, key, value, mask, causal)
     if query.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return functional.scaled_dot_product_attention(
             query, key, value, mask, is_causal=causal, enable_gqa=shared
@@ -48,17 +46,6 @@ def attend(
         return functional.scaled_dot_product_attention(
             query.float(), key.float(), value.float(), mask, is_causal=causal, enable_gqa=shared
         )
-
-
-def _attend_without_scores(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool
-) -> Tensor:
-    """The kind of kernel that every real device has; the meta device itself would keep scores."""
-    heads = query.shape[1] // key.shape[1]
-    keys, values = (x.repeat_interleave(heads, 1) if heads > 1 else x for x in (key, value))
-    bias = None if mask is None else mask.to(query.dtype)
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return attention(query, keys, values, 0.0, causal, attn_mask=bias)[0]
 
 
 class _RMSNorm(torch.autograd.Function):

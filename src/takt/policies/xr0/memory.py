@@ -1,7 +1,7 @@
 """Whether a model fits in the memory of its device, and what to say where it does not."""
 
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -73,12 +73,8 @@ def named_refusal(need: Need, device: torch.device) -> Iterator[None]:
     Raises:
         NotEnoughMemoryError: Something in the block could not be allocated.
     """
-    try:
+    with _renamed(lambda error: _shortage(need, _free(device), device, _reason(error))):
         yield
-    except (MemoryError, RuntimeError) as error:
-        if not _is_refusal(error):
-            raise
-        raise _shortage(need, _free(device), device, _reason(error)) from error
 
 
 @contextmanager
@@ -88,21 +84,32 @@ def named_shortage(model: "XR0", inputs: PromptInputs) -> Iterator[None]:
     Raises:
         NotEnoughMemoryError: Something in the block could not be allocated.
     """
+    with _renamed(lambda error: _inference_shortage(model, inputs, _reason(error))):
+        yield
+
+
+@contextmanager
+def _renamed(words: Callable[[Exception], NotEnoughMemoryError]) -> Iterator[None]:
+    """Raise `words(error)` in place of a refused allocation."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not _is_refusal(error):
             raise
-        tokens, patches = inputs.input_ids.numel(), len(inputs.pixel_values)
-        device = model.sink.weight.device
-        free, need = _free(device), Need.of(model.state_dict(), None)
-        working = working_bytes(model.config, tokens, patches, model.dtype)
-        raise NotEnoughMemoryError(
-            f"expected about {working / 1e9:.3g} GB of free memory beside weights of "
-            f"{need.bytes / 1e9:.3g} GB for {tokens} prompt tokens and {patches} image patches, "
-            f"got {free / 1e9:.3g} GB on {device}{_reason(error)}; give fewer or smaller images; "
-            f"{_advice(need.parameters, need.bytes, need.bytes + free, working)}"
-        ) from error
+        raise words(error) from error
+
+
+def _inference_shortage(model: "XR0", inputs: PromptInputs, reason: str) -> NotEnoughMemoryError:
+    tokens, patches = inputs.input_ids.numel(), len(inputs.pixel_values)
+    device = model.sink.weight.device
+    free, need = _free(device), Need.of(model.state_dict(), None)
+    working = working_bytes(model.config, tokens, patches, model.dtype)
+    return NotEnoughMemoryError(
+        f"expected about {working / 1e9:.3g} GB of free memory beside weights of "
+        f"{need.bytes / 1e9:.3g} GB for {tokens} prompt tokens and {patches} image patches, "
+        f"got {free / 1e9:.3g} GB on {device}{reason}; give fewer or smaller images; "
+        f"{_advice(need.parameters, need.bytes, need.bytes + free, working)}"
+    )
 
 
 def working_bytes(config: XR0Config, tokens: int, patches: int, dtype: torch.dtype) -> int:

@@ -16,7 +16,7 @@ COLOURS = {
     "orange": (240, 130, 40),
 }
 APART = 0.26  # least distance of two centres: twice the half diagonal of the largest block
-_EDGE = 0.12
+EDGE = 0.12
 _TIP_RADIUS = 0.035
 _GRID = (np.arange(IMAGE_PX) + 0.5) / IMAGE_PX
 
@@ -70,7 +70,7 @@ def random_scene(rng: np.random.Generator, count: int = 3) -> Scene:
 def _apart(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 2) centres; all are drawn anew until they fit, so that none is special."""
     while True:
-        centres = rng.uniform(_EDGE, 1 - _EDGE, (count, 2))
+        centres = rng.uniform(EDGE, 1 - EDGE, (count, 2))
         gaps = np.hypot(*np.moveaxis(centres[:, None] - centres[None], -1, 0))
         if count < 2 or gaps[~np.eye(count, dtype=bool)].min() > APART:
             return centres
