@@ -10,6 +10,7 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from takt.policies.xr0.chat import Chat, ChatError, Sampled, chat_text, stream_text
 from takt.policies.xr0.checkpoint import save_checkpoint
+from takt.policies.xr0.memory import NotEnoughMemoryError
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.released_config import text_json, vision_json
@@ -150,3 +151,15 @@ def test_what_cannot_be_asked_is_named(talker, images):
     for seed in (-1, 2**64):
         with pytest.raises(ChatError, match="seed"):
             Sampled(temperature=1.0, seed=seed)
+
+
+def test_a_shortage_of_memory_is_named(talker, images, monkeypatch):
+    model, chat = talker
+    inputs = chat.prompt(images, "What do you see?")
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError("can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(model, "run_language", refuse)
+    with pytest.raises(NotEnoughMemoryError, match="prompt tokens"):
+        list(chat.tokens(inputs, 3))

@@ -19,6 +19,7 @@ from takt.policies.xr0.cache import PromptInputs
 from takt.policies.xr0.checkpoint import load_checkpoint, runnable
 from takt.policies.xr0.config import HF_RELEASE
 from takt.policies.xr0.images import fit_images, pack_patches
+from takt.policies.xr0.memory import named_shortage
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.processor import image_tokens, lay_out, patch_grid, require_tokenizer
 from takt.policies.xr0.released_config import MissingContractError
@@ -137,6 +138,7 @@ class Chat:
 
         Raises:
             ChatError: Prompt and answer would not fit into the model's positions.
+            NotEnoughMemoryError: The prompt does not fit into memory.
         """
         model, text = self._model, self._model.config.text
         language = model.vlm.model.language_model
@@ -147,9 +149,10 @@ class Chat:
                 f"expected 1 to {text.max_position_embeddings - length} tokens of answer to a "
                 f"prompt of {length}, got {max_tokens}"
             )
-        prompt = model.run_language(inputs, tail=1, first_layer=0)
-        keys = [_with_room(key, max_tokens) for key in prompt.keys]
-        values = [_with_room(value, max_tokens) for value in prompt.values]
+        with named_shortage(model, inputs):
+            prompt = model.run_language(inputs, tail=1, first_layer=0)
+            keys = [_with_room(key, max_tokens) for key in prompt.keys]
+            values = [_with_room(value, max_tokens) for value in prompt.values]
         cos, sin = self._rotary(model.next_positions(inputs.position_ids, max_tokens))
         pick, hidden = _picker(choice or Greedy()), prompt.hidden
         for step in range(max_tokens):
