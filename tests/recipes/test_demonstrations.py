@@ -100,6 +100,14 @@ def stat_of(path):
         return []
 
 
+def dies_out(session):
+    """Processes end a moment after the one that started them; none may stay."""
+    deadline = time.monotonic() + 20
+    while alive(session) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive(session) == []
+
+
 def started(script, *argv):
     """A child of its own session that can import tests/attempts.py."""
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -124,10 +132,7 @@ def test_a_killed_recording_leaves_no_worker_and_goes_on_to_the_same_dataset(who
         assert len(alive(child.pid)) >= 2
         child.kill()
         child.wait()
-        deadline = time.monotonic() + 20
-        while alive(child.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert alive(child.pid) == []
+        assert dies_out(child.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -152,7 +157,7 @@ def test_ctrl_c_waits_for_no_attempt(tmp_path):
         assert child.returncode == 130
         assert "interrupted; 1 of 5 episodes are kept" in shown
         assert "Traceback" not in shown
-        assert alive(child.pid) == []
+        assert dies_out(child.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

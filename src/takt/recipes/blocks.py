@@ -40,6 +40,7 @@ def blocks() -> "TrainingConfig":
         draws=4,
         grounding=Grounding(key="", points_per_view=0, mirror=()),
         plan_key=None,
+        co_trained=("choice", "post"),
         words=LoopConfig(steps=5000, batch_size=64, bf16=True, seed=0, final_ratio=0.1),
         choice=LoopConfig(steps=3000, batch_size=64, bf16=True, seed=1, lr=5e-4),
         expert=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=2),
@@ -60,8 +61,8 @@ def varied(
         steps = max(1, round(loop.steps * scale))
         loops[name] = replace(loop, steps=steps, seed=loop.seed + 10 * seed)
     loops["words"] = loops["words"] if words else None
-    ratio = config.frames_per_conversation if co_training else 0
-    return replace(config, **loops, frames_per_conversation=ratio, seed=seed)
+    co_trained = config.co_trained if co_training else ()
+    return replace(config, **loops, co_trained=co_trained, seed=seed)
 
 
 def reach_frames(scenes: int) -> "Frames":

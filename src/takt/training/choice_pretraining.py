@@ -8,7 +8,7 @@ from takt.policies.xr0.choice import ChoiceConfig, ChoiceHeads, choice_losses, p
 from takt.policies.xr0.model import XR0
 from takt.training.batches import Batch
 from takt.training.stage import Stage
-from takt.training.vision_language import dialogue_loss
+from takt.training.vision_language import with_words
 
 SCORE_WEIGHT = 0.5
 POINT_WEIGHT = 2.0
@@ -41,7 +41,4 @@ class ChoicePretraining(Stage[Batch]):
         points = point_loss(output, batch.points, visible, batch.shard.visible(visible))
         total = choice.action + SCORE_WEIGHT * choice.score + POINT_WEIGHT * points
         parts = {"action": choice.action, "score": choice.score, "points": points}
-        if batch.conversations is None:
-            return {"loss": total, **parts}
-        words = dialogue_loss(self.policy, batch.conversations)
-        return {"loss": total + words, **parts, "words": words}
+        return with_words({"loss": total, **parts}, self.policy, batch.conversations)

@@ -14,6 +14,7 @@ from takt.training.flow_draws import FlowDraws, draw
 from takt.training.flow_objective import FlowObjective, FrequencyLoss, OnlineError
 from takt.training.shards import Shard
 from takt.training.stage import Stage
+from takt.training.vision_language import with_words
 
 Frozen = Literal["nothing", "text_embeddings", "vlm"]
 """What a flow stage leaves as it is; the released trainer's choice is "text_embeddings"."""
@@ -91,9 +92,10 @@ class FlowTraining(Stage[Batch]):
         whole = torch.empty(shape, dtype=actions.dtype)  # on the CPU, as the generator is
         draws = draw(self._objective, longest, whole, generator)
         terms = self.terms(batch, draws.part(batch.shard, actions.device))
-        if self._objective.frequency is None:
-            return {"loss": terms.loss}
-        return {"loss": terms.loss, "mse": terms.mse, "frequency": terms.frequency}
+        losses = {"loss": terms.loss}
+        if self._objective.frequency is not None:
+            losses |= {"mse": terms.mse, "frequency": terms.frequency}
+        return with_words(losses, self.policy, batch.conversations)
 
     def terms(self, batch: Batch, draws: FlowDraws) -> FlowTerms:
         """The loss under given `draws`, whose rows are each sample's in turn."""

@@ -67,8 +67,8 @@ class TrainingConfig:
         words: Before stage 1, VLM on conversations alone: what a released VLM brings along. None
             leaves it out.
         choice: Stage 1, VLM through choice heads.
-        frames_per_conversation: In stage 1, where there are conversations (paper: 6); 0 leaves
-            them out.
+        co_trained: Stages with conversations beside their frames, where there are any (paper: 1).
+        frames_per_conversation: In those stages (paper: 6).
         expert: Stage 2, DiT on the frozen VLM.
         post: Stage 3, everything.
         refine: Stage 3 again, with corrections among the data.
@@ -88,6 +88,7 @@ class TrainingConfig:
     post: LoopConfig
     refine: LoopConfig
     words: LoopConfig | None = None
+    co_trained: tuple[str, ...] = ("choice",)
     frames_per_conversation: int = 6
     objective: FlowObjective = FlowObjective()
     engine: Engine = REPLICATED
@@ -201,8 +202,9 @@ def run_stages(
             train_stage(VisionLanguage(policy), talk, *rest)
         else:
             stage = build_stage(name, policy, config, spec, batcher.action_mask)
-            ratio = config.frames_per_conversation if name == "choice" else 0
-            source = CoTraining(batcher, talk, ratio) if talk and ratio else batcher
+            source = batcher
+            if talk and name in config.co_trained:
+                source = CoTraining(batcher, talk, config.frames_per_conversation)
             train_stage(stage, source, *rest)
         after = out / f"after-{name}"
         if name != names[-1] and rank() == 0 and not (after / "model.safetensors").exists():

@@ -78,6 +78,16 @@ def dialogue_loss(policy: XR0, batch: DialogueBatch) -> Tensor:
     return _mean(errors, batch.dialogues.spoken, batch.shard)
 
 
+def with_words(
+    losses: dict[str, Tensor], policy: XR0, conversations: DialogueBatch | None
+) -> dict[str, Tensor]:
+    """A stage's losses, with that of the conversations beside its frames where there are some."""
+    if conversations is None:
+        return losses
+    words = dialogue_loss(policy, conversations)
+    return {**losses, "loss": losses["loss"] + words, "words": words}
+
+
 def next_token_errors(policy: XR0, batch: Dialogues) -> Tensor:
     """(B, S) cross-entropy of each spoken token given all before it; 0 on the others."""
     ids, spoken = batch.inputs.input_ids, batch.spoken
