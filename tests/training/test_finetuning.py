@@ -11,6 +11,9 @@ import torch
 
 from takt.datasets.body import BodyEpisodes, describe
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.vision_language_row import Row
+from takt.datasets.vision_language_set import RowError
+from takt.datasets.vision_language_writer import encode_image, write_rows
 from takt.datasets.writer import LeRobotWriter
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
@@ -23,7 +26,7 @@ from takt.training.body_statistics import DeadStatisticsError, fit_body, require
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.finetuning import choose_horizon, finetune, open_start, split_episodes
 from takt.training.frames import stack_episodes
-from takt.types import ActionSpace, Observation, StateSpace, TaktError
+from takt.types import ActionSpace, Observation, StateSpace, TaktError, Turn
 
 FIXTURES = Path(__file__).parents[1] / "data" / "lerobot"
 CONFIG = FinetuneConfig(steps=2, batch=2, draws=2, image_pixels=(256, 2048))
@@ -83,6 +86,33 @@ def test_a_dataset_becomes_a_policy_of_its_body(name, init, tmp_path):
     assert validation["axes"] == list(spec.action_space.names)
     assert len(validation["error_by_step_std"]) == 10
     assert validation["frames"] == {0: 12, 1: 15, 2: 9, 3: 20}[validation["episodes"][0]]
+
+
+def test_conversations_are_learnt_beside_the_frames(init, tmp_path):
+    image = encode_image(np.full((32, 32, 3), 90, np.uint8))
+    rows = [Row(id=str(k), images=(image,), turns=(Turn("What?", "Grey."),)) for k in range(3)]
+    write_rows(tmp_path / "set.jsonl", rows)
+    (tmp_path / "set.images" / "00000001.jpg").write_bytes(b"no image")
+    config = replace(
+        CONFIG,
+        steps=3,
+        batch=4,
+        frames_per_conversation=2,
+        conversations=(tmp_path / "set.jsonl",),
+    )
+    with pytest.raises(RowError, match=r"set.jsonl: row 1: .*00000001.jpg"):
+        train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
+    reports = train(FIXTURES / "v21_image_0.3.2", init, tmp_path, replace(config, skip_bad=True))
+    assert all(report.losses["words"] > 0 for report in reports)
+    validation = json.loads((tmp_path / "validation.json").read_text())
+    assert validation["damaged_conversations"] == 1
+
+
+def test_conversations_need_a_vlm_that_learns(tmp_path):
+    with pytest.raises(TaktError, match="--freeze vlm"):
+        FinetuneConfig(conversations=(tmp_path,), freeze="vlm")
+    with pytest.raises(TaktError, match="--frames-per-conversation of at least 1"):
+        FinetuneConfig(frames_per_conversation=0)
 
 
 def test_what_was_stored_as_half_stays_so_and_old_bodies_stay(init, tmp_path):

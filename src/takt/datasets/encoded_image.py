@@ -17,7 +17,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except PIL.UnidentifiedImageError as error:
         raise ValueError(f"expected a JPEG or PNG, got {len(encoded)} bytes of neither") from error
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise ValueError(f"not readable as an image ({error})") from error
 
 

@@ -78,7 +78,9 @@ def run(
         return None
     start = packaged_checkpoint("nano_station") if init is None else init
     paths = {"data": str(data.resolve()), "init": str(start.resolve())}
-    settings = {**paths, "body": _facts(spec), "finetune": asdict(config)}
+    words = [str(path.resolve()) for path in config.conversations]
+    chosen = asdict(config) | {"conversations": words}
+    settings = {**paths, "body": _facts(spec), "finetune": chosen}
     if is_claimed(out):
         claim(out, settings)
     launch(_train, ranks, config, file, data, start, out, settings)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from takt.types import TaktError
@@ -46,16 +47,29 @@ class FinetuneConfig:
     """Noise draws that share one pass of the VLM."""
     validation: float = 0.1
     """Share of the episodes held out (at least one, if there are two)."""
+    conversations: tuple[Path, ...] = ()
+    """Vision-language sets (JSON, JSONL, parquet; files, or folders of them) to learn beside the
+    frames, every row equally often."""
+    frames_per_conversation: int = 6
+    """Frames of a batch for one conversation, of which each rank has one at least."""
+    skip_bad: bool = False
+    """Draw another conversation where one is damaged; they are counted at the end."""
     seed: int = 0
     """Of the split, the batches and the adapters."""
 
     def __post_init__(self) -> None:
         """Numbers that make a run."""
         least = {"steps": 0, "batch": 1, "draws": 1, "seed": 0, "lora": 1, "horizon": 1}
-        for name, smallest in {**least, "execute": 1}.items():
+        least |= {"execute": 1, "frames_per_conversation": 1}
+        for name, smallest in least.items():
             given = getattr(self, name)
             if given is not None and given < smallest:
-                raise TaktError(f"expected --{name} of at least {smallest}, got {given}")
+                option = name.replace("_", "-")
+                raise TaktError(f"expected --{option} of at least {smallest}, got {given}")
+        if self.conversations and self.freeze == "vlm":
+            raise TaktError(
+                "expected a VLM that learns from --conversations, got --freeze vlm; leave one out"
+            )
         if not 0 <= self.validation < 1:
             raise TaktError(f"expected --validation in 0..1, 1 excluded, got {self.validation}")
         if self.lr is not None and not 0 < self.lr < math.inf:

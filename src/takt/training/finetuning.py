@@ -13,6 +13,7 @@ from torch import nn
 from takt.datasets.atomic import write_atomically
 from takt.datasets.body import BodyEpisodes
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.embodiments import load_embodiment
 from takt.policies.xr0.checkpoint import (
     BodyStatistics,
@@ -30,6 +31,7 @@ from takt.training.batches import Batcher
 from takt.training.body_statistics import fit_body, require_alive
 from takt.training.engine import Replicated, Sharded
 from takt.training.finetune_config import FinetuneConfig
+from takt.training.finetuning_words import open_conversations, with_conversations
 from takt.training.flow_objective import FlowObjective
 from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import load_body_frames
@@ -87,12 +89,15 @@ def finetune(
     assert frames is not None
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher, actions = _batcher(checkpoint, frames, spec)
+    words = open_conversations(config, checkpoint)
     on_first_rank(begin)
-    _train(checkpoint, batcher, config, out, report)
+    _train(checkpoint, batcher, words, config, out, report)
     if rank() != 0:
         return
     save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
     result: dict[str, object] = {"episodes": list(held_out)}
+    if words is not None:
+        result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
     measure = partial(open_loop_error, checkpoint.model, batcher, actions=actions, seed=config.seed)
     if unseen is not None:
         result |= measure(unseen).to_json(spec)
@@ -230,6 +235,7 @@ def _batcher(
 def _train(
     checkpoint: Checkpoint,
     batcher: Batcher,
+    words: VisionLanguageSet | None,
     config: FinetuneConfig,
     out: Path,
     report: Callable[[StepReport], None],
@@ -262,7 +268,8 @@ def _train(
         frozen=frozen,
         objective=FlowObjective(),
     )
-    train_stage(stage, batcher, loop, out / STAGE, report, engine)
+    source = with_conversations(batcher, words, config, checkpoint)
+    train_stage(stage, source, loop, out / STAGE, report, engine)
     if config.lora is not None:
         merge_adapters(model)
     model.eval()
