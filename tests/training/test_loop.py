@@ -9,7 +9,7 @@ import torch
 
 from takt.training.checkpoint import load_tensors, save_tensors
 from takt.training.ema import Ema
-from takt.training.loop import DivergedError, draw_seed, learning_rate, train_stage
+from takt.training.loop import Check, DivergedError, draw_seed, learning_rate, train_stage
 from takt.types import TaktError
 
 
@@ -50,6 +50,25 @@ def test_a_stopped_stage_goes_on_to_the_same_weights(batcher, tmp_path, name):
     assert equal(weights(again), weights(whole))
 
 
+def test_checks_see_the_average_and_change_nothing(batcher, tmp_path):
+    plain, watched = (tiny.stage("post", batcher) for _ in range(2))
+    losses, seen = ([], []), []
+    plan = replace(tiny.LOOP, save_every_s=60.0)
+
+    def look(step):
+        torch.rand(3)
+        seen.append((step, weights(watched)))
+
+    train_stage(plain, batcher, plan, tmp_path / "a", losses[0].append)
+    checks = [Check(every=3, run=look)]
+    train_stage(watched, batcher, plan, tmp_path / "b", losses[1].append, checks=checks)
+    assert [step for step, _ in seen] == [3, 4]
+    assert equal(weights(watched), weights(plain))
+    assert equal(seen[-1][1], weights(plain))  # a stage ends with its average
+    assert not equal(seen[0][1], weights(plain))
+    assert [x.losses for x in losses[0]] == [x.losses for x in losses[1]]
+
+
 def test_a_frozen_vlm_stays_as_it_was(batcher, tmp_path):
     stage = tiny.stage("expert", batcher)
     before = weights(stage)
@@ -72,7 +91,7 @@ def test_a_loss_that_is_no_number_stops_the_run(frames, batcher, tmp_path):
     stage = tiny.stage("post", batcher)
     broken = tiny.batcher(replace(frames, actions=frames.actions * np.nan), fitted=frames)
     before = weights(stage)
-    with pytest.raises(DivergedError, match="step 0"):
+    with pytest.raises(DivergedError, match="state: loss is nan at step 0"):
         train_stage(stage, broken, tiny.LOOP, tmp_path / "state", lambda report: None)
     assert equal(weights(stage), before)
     assert not (tmp_path / "state").exists()

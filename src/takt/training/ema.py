@@ -1,5 +1,8 @@
 """Exponential moving average of weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -24,3 +27,15 @@ class Ema:
         """Replace the weights by their average."""
         for parameter, average in zip(self._parameters, self.shadow, strict=True):
             parameter.copy_(average)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The average in the weights' place for a while; they come back to the bit."""
+        kept = [parameter.detach().clone() for parameter in self._parameters]
+        self.copy_to_parameters()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, weight in zip(self._parameters, kept, strict=True):
+                    parameter.copy_(weight)

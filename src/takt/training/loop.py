@@ -1,7 +1,7 @@
 """The one training loop: seeded per step, resumable to the step; a kill loses a minute at most."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from takt.training.engine import (
     precision,
     reduce_gradients,
 )
+from takt.training.metrics import StepReport
 from takt.training.parallel import agree, device, mean, rank, world_size
 from takt.training.shards import Shard
 from takt.training.stage import B, Source, Stage
@@ -57,13 +58,21 @@ class LoopConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """What a progress display shows: running means of the named losses and the pace."""
+class Check:
+    """Something to measure after every so many steps and the last one.
 
-    step: int
-    steps: int
-    losses: dict[str, float]
-    samples_per_s: float
+    Attributes:
+        every: Steps in between.
+        run: Called with the step on the first rank, with the averaged weights in the stage. It
+            draws from generators of its own: a step's draws depend on its number alone.
+    """
+
+    every: int
+    run: Callable[[int], None]
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """After `step` of `steps`."""
+        return step % self.every == 0 or step == steps
 
 
 class DivergedError(TaktError):
@@ -77,11 +86,15 @@ def train_stage(
     folder: Path,
     report: Callable[[StepReport], None],
     engine: Engine = REPLICATED,
+    checks: Sequence[Check] = (),
 ) -> None:
     """Train `stage` to its last step and leave its averaged (EMA) weights in it.
 
     Every rank calls it. Resumes from `folder`, written every `save_every_s` seconds, on as many
-    ranks and with whatever engine.
+    ranks and with whatever engine. The weights do not depend on `checks`, nor does the pace.
+
+    Raises:
+        DivergedError: the loss is not finite; names the stage by its folder, and the step.
     """
     placed = place(stage, engine, bf16=config.bf16)
     parameters = placed.trainable()
@@ -91,10 +104,14 @@ def train_stage(
     first, began = state.step, time.monotonic()
     saved = began
     while state.step < config.steps:
-        state.advance(_step(state, parameters, batcher, config))
+        try:
+            state.advance(_step(state, parameters, batcher, config))
+        except DivergedError as error:
+            raise DivergedError(f"{folder.name}: {error}") from None
         pace = (state.step - first) * config.batch_size / (time.monotonic() - began)
         if rank() == 0:
             report(_report(state, config, pace))
+        began += _check(checks, stage, state, config)
         due = time.monotonic() - saved > config.save_every_s
         if state.step == config.steps or agree(due):
             state.save(folder)
@@ -125,6 +142,22 @@ def _step(
         group["lr"] = learning_rate(config, step)
     optimiser.step()
     return sums
+
+
+def _check(
+    checks: Sequence[Check], stage: Stage[B], state: TrainingState, config: LoopConfig
+) -> float:
+    """Make those that are due; the seconds that they took."""
+    due = [check for check in checks if check.is_due(state.step, config.steps)]
+    if not due:
+        return 0.0
+    began = time.monotonic()
+    with state.ema.in_place():
+        bring_back(state.stage, stage)
+        if rank() == 0:
+            for check in due:
+                check.run(state.step)
+    return time.monotonic() - began
 
 
 def draw_seed(seed: int, step: int, part: int) -> int:

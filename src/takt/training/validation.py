@@ -1,5 +1,6 @@
-"""Open-loop action error on held-out frames: what the policy plans beside what was done."""
+"""Held-out frames: the losses, and what the policy plans beside what was done (open loop)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +8,14 @@ import numpy as np
 import torch
 
 from takt.policies.xr0.model import XR0
-from takt.training.batches import Batcher
+from takt.training.batches import Batch, Batcher
 from takt.training.frames import Frames
+from takt.training.stage import Stage
 from takt.transforms.actions import ActionTransform
 from takt.types import EmbodimentSpec
 
 BATCH = 32
+LIMIT = 256  # frames, evenly spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +40,27 @@ class OpenLoopError:
             "frames": self.frames,
             "axes": list(spec.action_space.names),
             "units": list(spec.action_space.units),
-            "error_by_step_and_axis": [_numbers(row) for row in self.by_axis],
-            "error_by_step_std": _numbers(self.by_step),
-            "mean_action_error_by_step_std": _numbers(self.mean_action),
+            "error_by_step_and_axis": [numbers(row) for row in self.by_axis],
+            "error_by_step_std": numbers(self.by_step),
+            "mean_action_error_by_step_std": numbers(self.mean_action),
         }
+
+
+@torch.no_grad()
+def held_out_losses(
+    stage: Stage[Batch], batcher: Batcher, frames: Frames, *, limit: int = LIMIT, seed: int = 0
+) -> dict[str, float]:
+    """The stage's losses on frames alone, as they are; the draws depend on `seed` only."""
+    generator = torch.Generator().manual_seed(seed)
+    place, horizon = stage.policy.sink.weight.device, batcher.action_mask.shape[1]
+    sums: dict[str, float] = {}
+    count = 0
+    for rows in _batches(frames, limit):
+        batch = batcher.batch(frames.take(rows, horizon), np.zeros(len(rows), bool)).to(place)
+        count += len(rows)
+        for name, value in stage.losses(batch, generator).items():
+            sums[name] = sums.get(name, 0.0) + len(rows) * value.item()
+    return {name: total / count for name, total in sums.items()}
 
 
 @torch.no_grad()
@@ -50,17 +70,15 @@ def open_loop_error(
     frames: Frames,
     actions: ActionTransform,
     *,
-    limit: int = 256,
+    limit: int = LIMIT,
     seed: int = 0,
 ) -> OpenLoopError:
     """Plan from at most `limit` frames, evenly spread; the noise depends on `seed` only."""
     horizon, generator = actions.normalise.horizon, torch.Generator().manual_seed(seed)
     place = model.sink.weight.device
-    count = min(limit, len(frames))
-    rows = np.linspace(0, len(frames) - 1, count).round().astype(int)
     errors, baseline, valid = [], [], []
-    for first in range(0, count, BATCH):
-        samples = frames.take(rows[first : first + BATCH], horizon)
+    for rows in _batches(frames, limit):
+        samples = frames.take(rows, horizon)
         batch = batcher.batch(samples, np.zeros(len(samples.state), bool)).to(place)
         noise = torch.randn(batch.actions.shape, generator=generator).to(place)
         mask = batcher.action_mask.to(place)
@@ -72,11 +90,19 @@ def open_loop_error(
     seen = np.concatenate(valid)
     ours, mean = (_mean(np.concatenate(found), seen) for found in (errors, baseline))
     return OpenLoopError(
-        frames=count,
+        frames=len(seen),
         by_axis=ours,
         by_step=_scaled(ours, deviation),
         mean_action=_scaled(mean, deviation),
     )
+
+
+def _batches(frames: Frames, limit: int) -> Iterator[np.ndarray]:
+    """Rows of at most `limit` frames."""
+    count = min(limit, len(frames))
+    rows = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    for first in range(0, count, BATCH):
+        yield rows[first : first + BATCH]
 
 
 def _mean(errors: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -92,5 +118,6 @@ def _scaled(errors: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     return scaled.sum(1) / np.maximum(moving.sum(1), 1)
 
 
-def _numbers(values: np.ndarray) -> list[float | None]:
+def numbers(values: np.ndarray) -> list[float | None]:
+    """None for nan and infinity."""
     return [float(value) if np.isfinite(value) else None for value in values]
