@@ -26,6 +26,7 @@ from takt.training.body_statistics import DeadStatisticsError, fit_body, require
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.finetuning import choose_horizon, finetune, open_start, split_episodes
 from takt.training.frames import stack_episodes
+from takt.training.measures import Measures
 from takt.types import ActionSpace, Observation, StateSpace, TaktError, Turn
 
 FIXTURES = Path(__file__).parents[1] / "data" / "lerobot"
@@ -170,6 +171,23 @@ def test_what_is_frozen_keeps_its_16_bits(tmp_path, options, moved):
     train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
     assert load_checkpoint(tmp_path / "policy", dtype=None).model.dtype == torch.bfloat16
     assert any(moved in name for name in changed(init, tmp_path))
+
+
+@pytest.mark.parametrize("options", [{}, {"lora": 2}])
+def test_the_episodes_held_out_are_looked_at_while_it_trains(tmp_path, options):
+    init, found = blank(tmp_path / "init", torch.bfloat16), []
+    measures = Measures(validate_every=1, record=lambda *metric: found.append(metric))
+    config, data = replace(CONFIG, **options), FIXTURES / "v21_image_0.3.2"
+    body = draft(data, tmp_path)
+    finetune(config, body, data, init, tmp_path, lambda step: None, measures=measures)
+    assert [(stage, metric.step) for stage, metric in found] == [("finetune", 1), ("finetune", 2)]
+    seen, final = found[-1][1], json.loads((tmp_path / "validation.json").read_text())
+    assert seen.frames == final["frames"]
+    for name, error, rtol in (
+        ("error_by_step_std", seen.error_by_step, 0.05),  # autocast while it trains
+        ("mean_action_error_by_step_std", seen.mean_action_by_step, 1e-6),
+    ):
+        np.testing.assert_allclose(*(np.array(x, float) for x in (error, final[name])), rtol=rtol)
 
 
 def test_the_split_is_disjoint_and_keeps_one_to_train_on():

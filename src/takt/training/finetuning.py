@@ -37,6 +37,7 @@ from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import load_body_frames
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
+from takt.training.measures import NOTHING, Measures
 from takt.training.parallel import on_first_rank, rank, world_size
 from takt.training.shards import Shard
 from takt.training.validation import open_loop_error
@@ -68,10 +69,12 @@ def finetune(
     out: Path,
     report: Callable[[StepReport], None],
     begin: Callable[[], None] = lambda: None,
+    measures: Measures = NOTHING,
 ) -> None:
     """Train `init` on `data` on this rank; the first writes `out/policy`, `out/validation.json`.
 
     The first rank calls `begin` before the first step, once nothing asked for can be refused.
+    `measures` look at the episodes held out.
 
     Raises:
         TaktError: The body's file does not fit the data, the data is too little or does not move
@@ -91,7 +94,8 @@ def finetune(
     batcher, actions = _batcher(checkpoint, frames, spec)
     words = open_conversations(config, checkpoint)
     on_first_rank(begin)
-    _train(checkpoint, batcher, words, config, out, report)
+    measures = replace(measures, held_out=unseen)
+    _train(checkpoint, batcher, words, config, out, report, measures, spec)
     if rank() != 0:
         return
     save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
@@ -239,25 +243,16 @@ def _train(
     config: FinetuneConfig,
     out: Path,
     report: Callable[[StepReport], None],
+    measures: Measures,
+    spec: EmbodimentSpec,
 ) -> None:
     """Leave the trained weights in the checkpoint's model, adapters merged."""
     model = checkpoint.model.train()
     frozen = "vlm" if config.freeze == "vlm" else "nothing"
-    small = sum(x.numel() for x in model.parameters()) < _SMALL
-    rate = 4e-4 if small else 1e-4
+    loop = _loop(config, model)
     if config.lora is not None:
         torch.manual_seed(config.seed)
         add_adapters(model, config.lora, skip="vlm." if config.freeze == "vlm" else None)
-        rate *= _ADAPTER_RATE
-    loop = LoopConfig(
-        steps=config.steps,
-        batch_size=config.batch,
-        lr=config.lr or rate,
-        warmup=min(100, max(1, config.steps // 10)),
-        bf16=True,
-        seed=config.seed,
-        save_every_s=60.0 if small else 600.0,
-    )
     engine = Replicated(recompute=config.recompute)
     if config.engine == "sharded":
         engine = Sharded(recompute=config.recompute)
@@ -269,7 +264,22 @@ def _train(
         objective=FlowObjective(),
     )
     source = with_conversations(batcher, words, config, checkpoint)
-    train_stage(stage, source, loop, out / STAGE, report, engine)
+    checks = measures.checks(STAGE, stage, batcher, checkpoint, spec, loop)
+    train_stage(stage, source, loop, out / STAGE, report, engine, checks)
     if config.lora is not None:
         merge_adapters(model)
     model.eval()
+
+
+def _loop(config: FinetuneConfig, model: nn.Module) -> LoopConfig:
+    small = sum(x.numel() for x in model.parameters()) < _SMALL
+    rate = (4e-4 if small else 1e-4) * (1 if config.lora is None else _ADAPTER_RATE)
+    return LoopConfig(
+        steps=config.steps,
+        batch_size=config.batch,
+        lr=config.lr or rate,
+        warmup=min(100, max(1, config.steps // 10)),
+        bf16=True,
+        seed=config.seed,
+        save_every_s=60.0 if small else 600.0,
+    )

@@ -32,23 +32,25 @@ class Measures:
         validate_every: Steps between measurements on them; 0 never.
         attempts: What makes rollouts, where there is a simulator.
         rollout_every: Steps between rollouts; 0 never.
+        record: Takes what was found, with the name of the stage.
     """
 
     held_out: Frames | None = None
     validate_every: int = 0
     attempts: Attempts | None = None
     rollout_every: int = 0
+    record: Callable[[str, Metric], None] = lambda stage, metric: None
 
     def checks(
         self,
+        name: str,
         stage: Stage[Batch],
         batcher: Batcher,
         checkpoint: Checkpoint,
         spec: EmbodimentSpec,
         loop: LoopConfig,
-        record: Callable[[Metric], None],
     ) -> list[Check]:
-        """For a stage around the checkpoint's model; plans are looked at once flow makes them."""
+        """For the stage `name` around the checkpoint's model; plans count once flow makes them."""
         acts = not isinstance(stage, ChoicePretraining)
         checks: list[Check] = []
         if (frames := self.held_out) is not None and self.validate_every:
@@ -56,7 +58,8 @@ class Measures:
 
             def validate(step: int) -> None:
                 with precision(stage, bf16=loop.bf16):
-                    record(_validation(step, stage, batcher, frames, actions if acts else None))
+                    found = _validation(step, stage, batcher, frames, actions if acts else None)
+                self.record(name, found)
 
             checks.append(Check(every=self.validate_every, run=validate))
         if (attempts := self.attempts) is not None and self.rollout_every and acts:
@@ -64,7 +67,7 @@ class Measures:
             def work(step: int) -> None:
                 with TemporaryDirectory(prefix="takt-rollout-") as folder:
                     save_checkpoint(Path(folder) / "policy", checkpoint, torch.float16)
-                    record(attempts(Path(folder) / "policy", step))
+                    self.record(name, attempts(Path(folder) / "policy", step))
 
             checks.append(Check(every=self.rollout_every, run=work))
         return checks

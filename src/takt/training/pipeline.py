@@ -19,7 +19,7 @@ from takt.policies.xr0.model import XR0
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batcher, CoTraining
-from takt.training.body_statistics import fit_body
+from takt.training.body_statistics import fit_body, require_alive
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.engine import REPLICATED, Engine
 from takt.training.flow_objective import FlowObjective
@@ -28,6 +28,7 @@ from takt.training.frame_cache import load_frames
 from takt.training.frame_questions import FrameQuestions
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
+from takt.training.measures import NOTHING, Measures
 from takt.training.parallel import barrier, rank
 from takt.training.stage import Stage
 from takt.training.vision_language import Conversations, Converse, VisionLanguage
@@ -111,6 +112,7 @@ def train(
     cache: Path,
     out: Path,
     report: Report,
+    measures: Measures = NOTHING,
 ) -> None:
     """Stages 1 to 3 from scratch on this rank; the first rank writes `out/policy`.
 
@@ -118,9 +120,8 @@ def train(
     """
     frames = load_frames([data], cache, spec, config.grounding.key, config.plan_key)
     names = config.grounding.names
-    train_frames(
-        config, spec, frames, out, report, FrameQuestions(frames, names) if names else None
-    )
+    questions = FrameQuestions(frames, names) if names else None
+    train_frames(config, spec, frames, out, report, questions, measures)
 
 
 def train_frames(
@@ -130,10 +131,14 @@ def train_frames(
     out: Path,
     report: Report,
     converse: Converse | None = None,
+    measures: Measures = NOTHING,
 ) -> None:
     """The stages on given frames, statistics from the first of them.
 
     `converse` makes the vision-language data; without it there is none.
+
+    Raises:
+        DeadStatisticsError: an action axis never moves.
     """
     torch.manual_seed(config.seed)
     checkpoint = Checkpoint(
@@ -141,8 +146,9 @@ def train_frames(
         tokenizer=build_tokenizer(),
         bodies={spec.name: fit(frames[0], spec, config)},
     )
+    require_alive(checkpoint.body(spec.name), spec)
     names = [name for name in STAGES if getattr(config, name) is not None]
-    run_stages(names, checkpoint, frames, config, spec, out, report, converse)
+    run_stages(names, checkpoint, frames, config, spec, out, report, converse, measures)
     if rank() == 0:
         save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
 
@@ -155,6 +161,7 @@ def refine(
     start: Path,
     out: Path,
     report: Report,
+    measures: Measures = NOTHING,
 ) -> None:
     """Train the checkpoint `start` further on all of `data`, each dataset equally often.
 
@@ -163,7 +170,7 @@ def refine(
     """
     checkpoint = load_checkpoint(start)
     frames = load_frames(data, cache, spec, config.grounding.key, config.plan_key)
-    run_stages(("refine",), checkpoint, frames, config, spec, out, report)
+    run_stages(("refine",), checkpoint, frames, config, spec, out, report, measures=measures)
     if rank() == 0:
         save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
 
@@ -177,6 +184,7 @@ def run_stages(
     out: Path,
     report: Report,
     converse: Converse | None = None,
+    measures: Measures = NOTHING,
 ) -> None:
     """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`.
 
@@ -205,7 +213,8 @@ def run_stages(
             source = batcher
             if talk and name in config.co_trained:
                 source = CoTraining(batcher, talk, config.frames_per_conversation)
-            train_stage(stage, source, *rest)
+            checks = measures.checks(name, stage, batcher, checkpoint, spec, loop)
+            train_stage(stage, source, *rest, checks)
         after = out / f"after-{name}"
         if name != names[-1] and rank() == 0 and not (after / "model.safetensors").exists():
             save_checkpoint(after, checkpoint, WEIGHTS_DTYPE)

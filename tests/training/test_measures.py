@@ -1,0 +1,75 @@
+"""What is measured while a stage trains, and that it changes nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from takt.policies.xr0.checkpoint import load_checkpoint
+from takt.training.body_statistics import DeadStatisticsError
+from takt.training.frames import stack_episodes
+from takt.training.measures import NOTHING, Measures
+from takt.training.metrics import Rollouts
+from takt.training.pipeline import train_frames
+
+TWO_STEPS = replace(tiny.LOOP, steps=2, batch_size=2, bf16=True, save_every_s=60.0)
+CONFIG = replace(tiny.CONFIG, choice=TWO_STEPS, expert=None, post=TWO_STEPS)
+
+
+def train(frames, out, measures=NOTHING):
+    """The running losses, step by step, and the weights."""
+    losses = []
+
+    def report(stage, step):
+        losses.append((stage, step.step, dict(step.losses)))
+
+    train_frames(CONFIG, tiny.BODY, [frames], out, report, None, measures)
+    return losses, load_checkpoint(out / "policy").model.state_dict()
+
+
+def test_training_is_the_same_to_the_bit_and_validation_sees_its_average(frames, tmp_path):
+    found, worked = [], []
+    held_out = stack_episodes([tiny.episode(7)], tiny.BODY, tiny.POINTS_KEY)
+
+    def attempts(folder, step):
+        worked.append(load_checkpoint(folder).model.state_dict())
+        torch.rand(1)
+        return Rollouts(step=step, successes=1, attempts=2, low=0.1, high=0.9)
+
+    measures = Measures(
+        held_out=held_out,
+        validate_every=1,
+        attempts=attempts,
+        rollout_every=2,
+        record=lambda stage, metric: found.append((stage, metric)),
+    )
+    losses, weights = train(frames, tmp_path / "watched", measures)
+    plain_losses, plain = train(frames, tmp_path / "plain")
+    assert losses == plain_losses
+    assert all(torch.equal(weights[name], x) for name, x in plain.items())
+    assert all(torch.equal(worked[0][name], x) for name, x in plain.items())
+    kinds = [(stage, type(metric).__name__, metric.step) for stage, metric in found]
+    assert kinds == [
+        ("choice", "Validation", 1),
+        ("choice", "Validation", 2),
+        ("post", "Validation", 1),
+        ("post", "Validation", 2),
+        ("post", "Rollouts", 2),
+    ]
+    choice, post = found[1][1], found[3][1]
+    assert choice.error_by_step == ()
+    assert {"loss", "points"} <= set(choice.losses)
+    assert len(post.error_by_step) == len(post.mean_action_by_step) == tiny.HORIZON
+    assert post.frames == len(held_out)
+    assert all(np.isfinite(x) for x in (*post.losses.values(), *post.error_by_step))
+
+
+def test_an_axis_that_never_moves_stops_the_recipe(tmp_path):
+    episode = tiny.episode(0)
+    episode.actions[:, 1] = 0.5
+    frames = stack_episodes([episode], tiny.BODY, tiny.POINTS_KEY)
+    with pytest.raises(DeadStatisticsError, match="left_jaw"):
+        train(frames, tmp_path)
+    assert list(tmp_path.iterdir()) == []
