@@ -3,7 +3,10 @@
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from takt.types import TaktError
 
@@ -31,3 +34,13 @@ def _watch() -> None:
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """A process started here never hears Ctrl-C, not even while it imports: its parent ends it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

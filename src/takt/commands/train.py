@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
 from takt.extras import require_extra
+from takt.recipes.ablation import AblationConfig
 from takt.recipes.finetune import BODY_FILE, RECIPES
 from takt.recipes.plan import PlannedName, rows, table
 from takt.training.finetune_config import FinetuneConfig
@@ -59,6 +60,17 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """What each part of the recipe is worth. A run that was stopped goes on where it was."""
+
+    config: Annotated[AblationConfig, arg(name="")]
+    out: Path = Path("out/ablation")
+    """Folder of all runs and of ablation.json."""
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """The paper's recipe at 4.7 B, for --plan only: its data is not public."""
 
@@ -95,6 +107,7 @@ def _named(recipe: str) -> Any:  # noqa: ANN401
 Command = (
     Annotated[NutStation, subcommand("nut-station")]
     | Annotated[Blocks, subcommand("blocks")]
+    | Annotated[Ablation, subcommand("ablation")]
     | Annotated[Released, subcommand("xr0")]
     | Annotated[Finetune, _named("finetune")]
     | Annotated[Finetune, _named("libero")]
@@ -112,11 +125,11 @@ def main(argv: list[str]) -> int:
             return _plan("nut-station", dry, command.json)
         case Released():
             return _plan("xr0", command.dry, command.json)
-        case NutStation() | Blocks() | Finetune():
+        case NutStation() | Blocks() | Ablation() | Finetune():
             return _run(command)
 
 
-def _run(command: NutStation | Blocks | Finetune) -> int:
+def _run(command: NutStation | Blocks | Ablation | Finetune) -> int:
     try:
         match command:
             case NutStation():
@@ -125,6 +138,9 @@ def _run(command: NutStation | Blocks | Finetune) -> int:
             case Blocks():
                 require_extra("train", "takt train")
                 return _blocks(command)
+            case Ablation():
+                require_extra("train,sim,data", "takt train")
+                return _ablation(command)
             case Finetune():
                 require_extra("train,data", "takt train")
                 return _finetune(command)
@@ -198,6 +214,22 @@ def _blocks(config: Blocks) -> int:
     return _tell(policy, as_json=config.json)
 
 
+def _ablation(command: Ablation) -> int:
+    """Train and score what is missing, then print the table."""
+    _require_sane(command.config.scale)
+    from takt.datasets.atomic import write_atomically
+    from takt.recipes.ablation import run
+    from takt.recipes.ablation_table import show, table
+
+    cells = table(run(command.config, command.out, lambda line: print(line, flush=True)))
+    found = {"cells": [cell.to_json() for cell in cells]}
+    write_atomically(command.out / "ablation.json", json.dumps(found, indent=1).encode())
+    print(show(cells))
+    if command.json:
+        print(json.dumps(found))
+    return 0
+
+
 def _tell(policy: Path, *, as_json: bool) -> int:
     print(f"checkpoint: {policy}")
     if as_json:
@@ -225,6 +257,8 @@ def _finetune(config: Finetune) -> int:
         validation = json.loads((config.out / "validation.json").read_text())
         result |= {"checkpoint": str(policy), "validation": validation}
         print(_error_line(validation))
+        if damaged := validation.get("damaged_conversations"):
+            print(f"conversations: {damaged} damaged rows were drawn and left out")
         print(f"checkpoint: {policy}")
     if config.json:
         print(json.dumps(result))

@@ -1,14 +1,12 @@
 """Attempts at the nut station in seed order, made by several processes."""
 
 import itertools
-import signal
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from takt.processes import die_with_parent
+from takt.processes import deaf_to_interrupts, die_with_parent
 from takt.simulation.nut_station.station import NutStation
 from takt.types import Episode, TaktError
 
@@ -60,7 +58,7 @@ def _hire(attempt: Attempt) -> tuple[Connection, SpawnProcess]:
     spawn = get_context("spawn")  # a forked OpenGL context is broken
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_work, args=(theirs, attempt), daemon=True)
-    with _deaf_to_interrupts():
+    with deaf_to_interrupts():
         process.start()
     theirs.close()
     return ours, process
@@ -90,13 +88,3 @@ def _work(link: Connection, attempt: Attempt) -> None:
             link.send((seed, attempt(station, seed)))
     except TaktError as error:
         link.send(TaktError(str(error)))  # not every error's own class survives the way
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A process started here never hears Ctrl-C, not even while it imports: its parent ends it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

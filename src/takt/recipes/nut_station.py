@@ -49,10 +49,13 @@ def nut_station() -> "TrainingConfig":
 
 def scaled(config: "TrainingConfig", scale: float) -> "TrainingConfig":
     """The same recipe with `scale` times the steps in every stage."""
-    names = ("choice", "expert", "post", "refine", *(["words"] if config.words else []))
-    loops = {name: getattr(config, name) for name in names}
+    from takt.training.pipeline import STAGES
+
+    loops = {name: getattr(config, name) for name in (*STAGES, "refine")}
     shorter = {
-        name: replace(loop, steps=max(1, round(loop.steps * scale))) for name, loop in loops.items()
+        name: replace(loop, steps=max(1, round(loop.steps * scale)))
+        for name, loop in loops.items()
+        if loop
     }
     return replace(config, **shorter)
 

@@ -67,10 +67,10 @@ class TrainingConfig:
         plan_key: Column with the demonstrator's plan at each frame, if the dataset has one.
         words: Before stage 1, VLM on conversations alone: what a released VLM brings along. None
             leaves it out.
-        choice: Stage 1, VLM through choice heads.
+        choice: Stage 1, VLM through choice heads. None leaves it out.
         co_trained: Stages with conversations beside their frames, where there are any (paper: 1).
         frames_per_conversation: In those stages (paper: 6).
-        expert: Stage 2, DiT on the frozen VLM.
+        expert: Stage 2, DiT on the frozen VLM. None leaves it out.
         post: Stage 3, everything.
         refine: Stage 3 again, with corrections among the data.
         objective: Of every stage but the first.
@@ -84,8 +84,8 @@ class TrainingConfig:
     draws: int
     grounding: Grounding
     plan_key: str | None
-    choice: LoopConfig
-    expert: LoopConfig
+    choice: LoopConfig | None
+    expert: LoopConfig | None
     post: LoopConfig
     refine: LoopConfig
     words: LoopConfig | None = None
