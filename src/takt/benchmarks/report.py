@@ -10,6 +10,7 @@ import numpy as np
 
 from takt.benchmarks import charts
 from takt.benchmarks.cycle import CycleRecord
+from takt.benchmarks.page import card, page
 from takt.benchmarks.replay import Clip
 from takt.benchmarks.shift_config import ResolvedShift
 from takt.benchmarks.summary import ShiftSummary, summarise
@@ -62,21 +63,7 @@ def build_report(run: ShiftRun, clips: Sequence[Clip], beside: ShiftRun | None =
         _videos(clips),
         _config(run),
     ]
-    style = files("takt.benchmarks").joinpath("report.css").read_text()
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
-        f'{_header(run)}<div class="grid">{"".join(sections)}</div>{_footer()}'
-        "</main></body></html>\n"
-    )
-
-
-def _card(title: str, note: str, body: str, classes: str = "") -> str:
-    return (
-        f'<section class="card {classes}"><h2>{escape(title)}</h2>'
-        f'<p class="note">{escape(note)}</p>{body}</section>'
-    )
+    return page(title, _header(run), sections, _footer())
 
 
 def _header(run: ShiftRun) -> str:
@@ -102,7 +89,7 @@ def _hero(summary: ShiftSummary) -> str:
         f"{100 * both.lo:.1f}–{100 * both.hi:.1f}&nbsp;%</p></section>"
     )
     rates = {"both": both, "left": summary.left, "right": summary.right}
-    chart = _card(
+    chart = card(
         "Success by side",
         "Point: measured. Band: 95 % Wilson interval. Amber line: the published pilot.",
         charts.intervals(rates, PILOT),
@@ -136,7 +123,7 @@ def _times(run: ShiftRun) -> str:
         f"{STATION_SHARE_S:g} s are the station's own (part exchange, tightening). "
         "Red: a side was not installed."
     )
-    return _card("Cycle times", note, charts.cycle_times(run.records))
+    return card("Cycle times", note, charts.cycle_times(run.records))
 
 
 def _outcomes(summary: ShiftSummary) -> str:
@@ -147,7 +134,7 @@ def _outcomes(summary: ShiftSummary) -> str:
         for name in seen
     )
     body = charts.outcome_bars(summary.outcomes) + f'<ul class="legend">{legend}</ul>'
-    return _card("Outcomes", "Every side of every cycle, counts left / right.", body, "half")
+    return card("Outcomes", "Every side of every cycle, counts left / right.", body, "half")
 
 
 def _kpis(summary: ShiftSummary) -> str:
@@ -166,7 +153,7 @@ def _kpis(summary: ShiftSummary) -> str:
     note = (
         f"ISO 22400-2. Scrap {100 * kpi.scrap:.1f} %, governor interventions {kpi.interventions}."
     )
-    return _card("Line indicators", note, rows, "half")
+    return card("Line indicators", note, rows, "half")
 
 
 def _latency(run: ShiftRun) -> str:
@@ -182,7 +169,7 @@ def _latency(run: ShiftRun) -> str:
         f"dropped {motion.dropped}{age}."
     )
     chart = charts.histogram(compute_ms, run.summary.latency_ms, "ms")
-    return _card("Inference latency", note, chart, "half")
+    return card("Inference latency", note, chart, "half")
 
 
 def _delay(config: ResolvedShift) -> str:
@@ -205,7 +192,7 @@ def _stitching(run: ShiftRun) -> str:
         "them (bands alternate). Red: held, waiting for a plan."
     )
     chart = charts.stitching(record.actions[stretch][:, axes], record.chunk[stretch], rate_hz)
-    return _card(f"How plans are stitched, {_mode(run)}", note, chart, "half")
+    return card(f"How plans are stitched, {_mode(run)}", note, chart, "half")
 
 
 def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
@@ -236,7 +223,7 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
     body = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     seeds = [{record.seed for record in r.records} for r in runs]
     note = f"{len(seeds[0] & seeds[1])} seeds in common, {len(beside.records)} cycles beside."
-    return _card("Side by side", note, body, "half") + _stitching(beside)
+    return card("Side by side", note, body, "half") + _stitching(beside)
 
 
 def _name(run: ShiftRun) -> str:
@@ -264,7 +251,7 @@ def _videos(clips: Sequence[Clip]) -> str:
     if not figures:
         return ""
     body = f'<div class="pair">{"".join(figures)}</div>'
-    return _card("On camera", "Replayed from the recorded actions.", body)
+    return card("On camera", "Replayed from the recorded actions.", body)
 
 
 def _config(run: ShiftRun) -> str:
@@ -282,7 +269,7 @@ def _config(run: ShiftRun) -> str:
     note = "The same command gives the same trajectory."
     if config.clock == "wall":
         note = "On the wall clock no two runs are the same."
-    return _card("Run it again", note, body)
+    return card("Run it again", note, body)
 
 
 def _footer() -> str:

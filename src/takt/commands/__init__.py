@@ -3,9 +3,10 @@
 COMMANDS: dict[str, str] = {
     "doctor": "what works on this machine, and how to mend the rest",
     "record": "write demonstrations of a scripted expert as a dataset",
-    "data": "inspect, convert, merge, split and align datasets",
+    "data": "inspect, convert, merge, split, align and label datasets",
     "model": "inspect a checkpoint, compare it with recorded numbers",
     "chat": "ask the vision-language backbone about images",
     "train": "train a policy by the name of its recipe",
+    "eval": "ask vision-language benchmarks, and what training left of the skill",
     "shift": "run a shift of the station and write its report",
 }

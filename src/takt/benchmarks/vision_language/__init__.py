@@ -1,0 +1,1 @@
+"""What a policy's backbone still sees and says: ten public benchmarks, and a toy of our own."""

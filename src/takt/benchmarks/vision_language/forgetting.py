@@ -1,0 +1,186 @@
+"""What training left of the skill: the same questions, asked before and after each stage."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from takt.benchmarks.vision_language.counting import (
+    Counting,
+    Unit,
+    by_category,
+    chance,
+    score,
+    strata,
+    units,
+)
+from takt.benchmarks.vision_language.estimates import Estimate, paired_difference
+from takt.benchmarks.vision_language.store import (
+    RUN,
+    SUMMARY,
+    AnswersError,
+    Run,
+    read_answers,
+)
+from takt.benchmarks.vision_language.table import BENCHMARKS, benchmark_named
+
+Units = Mapping[tuple[str, str], Unit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A checkpoint's answers to some benchmarks: a folder that `takt eval vl --out` filled."""
+
+    name: str
+    folder: Path
+    runs: dict[str, Run]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A stage against the base: `kept` is its share of the base's skill above chance.
+
+    `kept` takes the base's score as it was measured; None where that is not above chance.
+    """
+
+    score: Estimate
+    difference: Estimate
+    lost: int
+    gained: int
+    kept: Estimate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A benchmark, or one of its categories, over the units that every stage answered.
+
+    `changes` has a place for every stage after the base, None where it was not asked.
+    """
+
+    benchmark: str
+    title: str
+    chance: float
+    base: Estimate
+    changes: tuple[Change | None, ...]
+    categories: "tuple[Comparison, ...]" = ()
+
+
+def read_stage(folder: Path) -> Stage:
+    """The finished runs in `folder`.
+
+    Raises:
+        AnswersError: there are none, one is not finished, or they are of different checkpoints.
+    """
+    runs: dict[str, Run] = {}
+    for path in sorted(folder.glob(f"*/{RUN}")):
+        if not (path.parent / SUMMARY).is_file():
+            raise AnswersError(
+                f"{path.parent}: expected a finished run, got one without {SUMMARY}; "
+                "run its command again"
+            )
+        run = Run.read(path.parent)
+        runs[run.benchmark] = run
+    if not runs:
+        raise AnswersError(
+            f"expected folders of answers in {folder}, found none; "
+            f"run `takt eval vl --out {folder}`"
+        )
+    if len({run.checkpoint_digest for run in runs.values()}) > 1:
+        raise AnswersError(
+            f"{folder}: expected the answers of one checkpoint, got those of several; "
+            "give each its own --out"
+        )
+    return Stage(name=folder.resolve().name, folder=folder, runs=runs)
+
+
+def compare(base: Stage, after: Sequence[Stage]) -> list[Comparison]:
+    """Every benchmark that the base and at least one other stage answered.
+
+    Raises:
+        AnswersError: two stages answered different data, or nothing in common.
+    """
+    names = [name for name in BENCHMARKS if name in base.runs]
+    shared = [name for name in names if any(name in stage.runs for stage in after)]
+    if not shared:
+        raise AnswersError(
+            f"expected a benchmark that {base.folder} and another stage answered, found none"
+        )
+    return [_compare_benchmark(name, base, after) for name in shared]
+
+
+def _compare_benchmark(name: str, base: Stage, after: Sequence[Stage]) -> Comparison:
+    benchmark = benchmark_named(name)
+    asked = [stage for stage in (base, *after) if name in stage.runs]
+    for stage in asked[1:]:
+        differing = base.runs[name].differences(stage.runs[name])
+        differing = [text for text in differing if not text.startswith("checkpoint_digest")]
+        if differing:
+            raise AnswersError(
+                f"{name}: expected the same questions in {base.folder} and {stage.folder}, got "
+                f"{'; '.join(differing)}; ask both again in the same way"
+            )
+    answers = {id(stage): list(read_answers(stage.folder / name)) for stage in asked}
+    common = set.intersection(*({answer.key for answer in found} for found in answers.values()))
+    if not common:
+        raise AnswersError(f"{name}: expected questions that every stage answered, found none")
+    counted = {
+        key: units(benchmark.counting, [answer for answer in found if answer.key in common])
+        for key, found in answers.items()
+    }
+    later = [counted.get(id(stage)) for stage in after]
+    return _compare_units(name, benchmark.title, benchmark.counting, counted[id(base)], later)
+
+
+def _compare_units(
+    name: str, title: str, counting: Counting, base: Units, after: Sequence[Units | None]
+) -> Comparison:
+    before = list(base.values())
+    floor = chance(counting, before)
+    categories = {
+        category: {key: unit for key, unit in base.items() if unit.category == category}
+        for category in by_category(base)
+    }
+    return Comparison(
+        benchmark=name,
+        title=title,
+        chance=floor,
+        base=score(counting, before),
+        changes=tuple(
+            None if found is None else _change(counting, base, found, floor) for found in after
+        ),
+        categories=tuple(
+            _compare_units(name, category, counting, group, after)
+            for category, group in categories.items()
+        ),
+    )
+
+
+def _change(counting: Counting, base: Units, after: Units, floor: float) -> Change:
+    """Over the units of `base`, all of which `after` has."""
+    pairs = [(unit, after[key]) for key, unit in base.items()]
+    before, now = [unit for unit, _ in pairs], [unit for _, unit in pairs]
+    steps = [later.score - earlier.score for earlier, later in pairs]
+    difference = paired_difference(strata(counting, before, lambda i: steps[i]))
+    skill = score(counting, before)
+    kept = None
+    if skill.lo > floor:
+        room = skill.rate - floor
+        kept = Estimate(
+            n=difference.n,
+            rate=1 + difference.rate / room,
+            lo=1 + difference.lo / room,
+            hi=1 + difference.hi / room,
+        )
+    return Change(
+        score=score(counting, now),
+        difference=difference,
+        lost=sum(step < 0 for step in steps),
+        gained=sum(step > 0 for step in steps),
+        kept=kept,
+    )
+
+
+def mean_kept(comparisons: Sequence[Comparison], stage: int) -> tuple[float, int] | None:
+    """Mean share kept by a stage, and over how many benchmarks; None where none had any skill."""
+    changes = [comparison.changes[stage] for comparison in comparisons]
+    kept = [change.kept.rate for change in changes if change and change.kept]
+    return (sum(kept) / len(kept), len(kept)) if kept else None
