@@ -39,7 +39,8 @@ class Stage:
 class Change:
     """A stage against the base: `kept` is its share of the base's skill above chance.
 
-    `kept` takes the base's score as it was measured; None where that is not above chance.
+    `kept` takes the base's score as it was measured; None where that is not above chance. Who
+    answers worse than blindly, or not at all, kept nothing: it is never below 0.
     """
 
     score: Estimate
@@ -166,9 +167,9 @@ def _change(counting: Counting, base: Units, after: Units, floor: float) -> Chan
         room = skill.rate - floor
         kept = Estimate(
             n=difference.n,
-            rate=1 + difference.rate / room,
-            lo=1 + difference.lo / room,
-            hi=1 + difference.hi / room,
+            rate=max(0.0, 1 + difference.rate / room),
+            lo=max(0.0, 1 + difference.lo / room),
+            hi=max(0.0, 1 + difference.hi / room),
         )
     return Change(
         score=score(counting, now),

@@ -1,6 +1,6 @@
 """`forgetting.html`: what each stage of training left of the base's skill."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from takt.benchmarks.charts import FULL, line, rect, svg, text
@@ -16,8 +16,8 @@ share of right answers.</p>
 nothing for open answers; a random colour of those on the blocks table.</p>
 <p><b>Difference</b>: score after minus score of the base, on the same questions; 95 % interval for
 paired data of Agresti and Min (2005). Lost and gained: units that scored less, or more.</p>
-<p><b>Kept</b>: (score − chance) over (base − chance), the base as measured; – where the base's 95 %
-interval reaches down to chance.</p>
+<p><b>Kept</b>: (score − chance) over (base − chance), the base as measured, at least 0; – where the
+base's 95 % interval reaches down to chance.</p>
 """
 
 
@@ -25,9 +25,10 @@ def build_page(base: Stage, after: Sequence[Stage], comparisons: Sequence[Compar
     """The whole page."""
     sections = [
         _hero(after, comparisons),
+        _stages(after, comparisons),
         _kept_chart(after, comparisons),
         _table(base, after, comparisons),
-        *(_categories(base, after, found) for found in comparisons if found.categories),
+        _categories(base, after, comparisons),
         _runs(base, after),
     ]
     title = f"What {after[-1].name} kept of {base.name}"
@@ -43,12 +44,32 @@ def build_page(base: Stage, after: Sequence[Stage], comparisons: Sequence[Compar
 def _hero(after: Sequence[Stage], comparisons: Sequence[Comparison]) -> str:
     found = mean_kept(comparisons, len(after) - 1)
     figure = "–" if found is None else f"{100 * found[0]:.0f}<small> %</small>"
-    over = "no benchmark above chance" if found is None else _benchmarks(found[1])
+    over = "no benchmark" if found is None else f"mean of {_benchmarks(found[1])}"
     return (
-        '<section class="card"><h2>Skill above chance that is left</h2>'
-        f'<p class="sub"><span style="font-size:54px;font-weight:700;letter-spacing:-.04em;'
-        f'color:var(--ink)">{figure}</span> &nbsp; after <b>{escape(after[-1].name)}</b>, '
-        f"mean of {over}</p></section>"
+        '<section class="card hero"><h2>Skill above chance that is left</h2>'
+        f'<div class="figure">{figure}</div>'
+        f'<p class="sub">after <b>{escape(after[-1].name)}</b>, {over}</p></section>'
+    )
+
+
+def _stages(after: Sequence[Stage], comparisons: Sequence[Comparison]) -> str:
+    rows = ""
+    for number, stage in enumerate(after):
+        found = mean_kept(comparisons, number)
+        changes = [comparison.changes[number] for comparison in comparisons]
+        lost = sum(change.lost for change in changes if change)
+        gained = sum(change.gained for change in changes if change)
+        mean, over = ("–", "–") if found is None else (f"{100 * found[0]:.0f} %", str(found[1]))
+        rows += (
+            f"<tr><td>{escape(stage.name)}</td><td><b>{mean}</b></td><td>{over}</td>"
+            f"<td>{lost}</td><td>{gained}</td></tr>"
+        )
+    heads = "".join(
+        f"<th>{name}</th>" for name in ("", "mean kept", "benchmarks", "answers lost", "gained")
+    )
+    body = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    return card(
+        "Stage by stage", "Every stage against the base, not the stage before.", body, "rates"
     )
 
 
@@ -64,24 +85,22 @@ def _kept_chart(after: Sequence[Stage], comparisons: Sequence[Comparison]) -> st
         for number, (stage, change) in enumerate(zip(after, found.changes, strict=True))
     ]
     kept = [change.kept for _, _, change in rows if change and change.kept]
-    low = min([0.0, *(max(found.lo, -0.5) for found in kept)])
     high = max([1.2, *(min(found.hi, 2.0) for found in kept)])
 
     def x(share: float) -> float:
-        return left + (min(max(share, low), high) - low) / (high - low) * (right - left)
+        return left + min(share, high) / high * (right - left)
 
     bottom = row * len(rows) + 6
     body = []
-    for percent in range(-50, 201, 25):
-        if low <= percent / 100 <= high:
-            body.append(line(x(percent / 100), 0, x(percent / 100), bottom, "grid"))
-            body.append(text(x(percent / 100), bottom + 16, f"{percent} %", "tick", "middle"))
+    for percent in range(0, int(100 * high) + 1, 25):
+        body.append(line(x(percent / 100), 0, x(percent / 100), bottom, "grid"))
+        body.append(text(x(percent / 100), bottom + 16, f"{percent} %", "tick", "middle"))
     body.append(line(x(1), 0, x(1), bottom, "reference"))
     for number, (title, stage, change) in enumerate(rows):
         y = row * (number + 0.5) + 2
         body.append(text(0, y + 4, title, "label"))
         body.append(text(150, y + 4, stage, "tick"))
-        body += _kept_marks(change, x(0), y, x)
+        body += _kept_marks(change, y, x)
     note = (
         "Point: share of the base's skill above chance. Band: 95 % interval. Amber line: the base."
     )
@@ -89,10 +108,10 @@ def _kept_chart(after: Sequence[Stage], comparisons: Sequence[Comparison]) -> st
     return card("Kept by benchmark", note, drawing)
 
 
-def _kept_marks(change: Change | None, zero: float, y: float, x) -> list[str]:  # noqa: ANN001
+def _kept_marks(change: Change | None, y: float, x: Callable[[float], float]) -> list[str]:
     if change is None or change.kept is None:
         said = "not asked" if change is None else "the base is not above chance"
-        return [text(zero + 8, y + 4, said, "tick")]
+        return [text(x(0) + 8, y + 4, said, "tick")]
     kept = change.kept
     tip = f"{100 * kept.rate:.1f} % kept, 95 % interval {100 * kept.lo:.1f} to {100 * kept.hi:.1f}"
     return [
@@ -107,10 +126,14 @@ def _table(base: Stage, after: Sequence[Stage], comparisons: Sequence[Comparison
     return card("Before and after", note, _rows(base, after, comparisons))
 
 
-def _categories(base: Stage, after: Sequence[Stage], comparison: Comparison) -> str:
-    body = _rows(base, after, comparison.categories)
-    summary = f"<summary>{len(comparison.categories)} categories</summary>"
-    return card(f"{comparison.title} by category", "", f"<details>{summary}{body}</details>")
+def _categories(base: Stage, after: Sequence[Stage], comparisons: Sequence[Comparison]) -> str:
+    body = "".join(
+        f"<details><summary>{escape(found.title)}: {len(found.categories)} categories</summary>"
+        f"{_rows(base, after, found.categories)}</details>"
+        for found in comparisons
+        if found.categories
+    )
+    return card("By category", "", body) if body else ""
 
 
 def _rows(base: Stage, after: Sequence[Stage], comparisons: Sequence[Comparison]) -> str:
