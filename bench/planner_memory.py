@@ -101,8 +101,7 @@ def recipe(case: Case) -> TrainingConfig:
 def train(case: Case, folder: Path) -> None:
     """Two steps; the state goes to `folder`."""
     config = recipe(case)
-    mask = torch.ones(1, config.horizon, config.model.action_dim)
-    stage = build_stage(case.stage, XR0(config.model), config, SPEC, mask)
+    stage = build_stage(case.stage, XR0(config.model), config, SPEC)
     batch = blank_batch(config, SPEC, case.batch, torch.device("cpu"))
     loop = LoopConfig(
         steps=STEPS, batch_size=case.batch * world_size(), bf16=case.bf16, save_every_s=1e9

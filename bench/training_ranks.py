@@ -103,7 +103,7 @@ def problem(name: str) -> tuple[Stage, Batcher]:
         config.grounding.mirror,
     )
     torch.manual_seed(0)
-    return build_stage(name, XR0(config.model), config, SPEC, batcher.action_mask), batcher
+    return build_stage(name, XR0(config.model), config, SPEC), batcher
 
 
 def train(name: str, loop: LoopConfig, engine: Engine, folder: Path) -> None:

@@ -126,7 +126,7 @@ def stage(name: str, batches: Batcher) -> Stage:
     """A stage around a fresh policy, always the same weights; "released" is post-training so."""
     torch.manual_seed(0)
     config = replace(CONFIG, objective=RELEASED) if name == "released" else CONFIG
-    return build_stage(name, XR0(MODEL), config, BODY, batches.action_mask)
+    return build_stage(name, XR0(MODEL), config, BODY)
 
 
 def course(name: str) -> tuple[Stage, Source]:

@@ -85,11 +85,10 @@ def test_the_stations_objective_keeps_its_numbers(batch, batcher, name, loss, no
     assert sum(gradients) == pytest.approx(norms, rel=1e-4)
 
 
-def released(batcher, objective=RELEASED, action_mask=None):
+def released(batcher, objective=RELEASED):
     """The released objective around the post stage's policy."""
     policy = tiny.stage("post", batcher).policy
-    mask = batcher.action_mask if action_mask is None else action_mask
-    return FlowTraining(policy, mask, draws=DRAWS, objective=objective)
+    return FlowTraining(policy, draws=DRAWS, objective=objective)
 
 
 def test_the_online_error_weighs_prefixed_samples_only(batch, batcher):
@@ -162,8 +161,9 @@ def test_a_batch_in_two_parts_is_the_same_batch(frames, batcher):
 
 
 def test_nothing_to_act_on_is_nothing_to_learn(batch, batcher):
-    stage = released(batcher, action_mask=torch.zeros_like(batcher.action_mask))
-    losses = stage.losses(batch, torch.Generator().manual_seed(1))
+    stage = released(batcher)
+    nothing = replace(batch, action_mask=torch.zeros_like(batch.action_mask))
+    losses = stage.losses(nothing, torch.Generator().manual_seed(1))
     assert {name: value.item() for name, value in losses.items()} == dict.fromkeys(losses, 0.0)
     losses["loss"].backward()
     assert all(p.grad is None or not p.grad.any() for p in stage.trainable())
@@ -181,9 +181,7 @@ def test_the_frequency_loss_may_look_at_live_columns_only(batch, batcher):
 
 def test_frozen_text_embeddings_are_the_only_thing_left_out(batcher):
     policy = tiny.stage("post", batcher).policy
-    stage = FlowTraining(
-        policy, batcher.action_mask, draws=1, frozen="text_embeddings", objective=RELEASED
-    )
+    stage = FlowTraining(policy, draws=1, frozen="text_embeddings", objective=RELEASED)
     left_out = {id(p) for p in policy.parameters()} - {id(p) for p in stage.trainable()}
     assert left_out == {id(policy.vlm.model.language_model.embed_tokens.weight)}
 

@@ -24,9 +24,9 @@ from takt.types import EmbodimentSpec, TaktError
 class Batch:
     """What a stage's loss sees.
 
-    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2). `shard` tells which
-    part of a step's batch it is: what is drawn for a sample must not depend on the cut.
-    `conversations` are learnt beside it.
+    Prompt, state (B, 1, D), chunk (B, T, D), valid (B, T), points (B, P, 2), and the columns that
+    the body has, action_mask (1 or B, T, D). `shard` tells which part of a step's batch it is:
+    what is drawn for a sample must not depend on the cut. `conversations` are learnt beside it.
     """
 
     inputs: PromptInputs
@@ -34,6 +34,7 @@ class Batch:
     actions: Tensor
     valid: Tensor
     points: Tensor
+    action_mask: Tensor
     shard: Shard = WHOLE
     conversations: DialogueBatch | None = None
 
@@ -46,6 +47,7 @@ class Batch:
             actions=self.actions.to(device),
             valid=self.valid.to(device),
             points=self.points.to(device),
+            action_mask=self.action_mask.to(device),
             conversations=self.conversations and self.conversations.to(device),
         )
 
@@ -115,6 +117,7 @@ class Batcher:
             actions=torch.from_numpy(chunk),
             valid=torch.from_numpy(samples.valid),
             points=torch.from_numpy(samples.points),
+            action_mask=self.action_mask,
         )
 
     def _mirror(self, samples: Samples, mirrored: np.ndarray) -> Samples:

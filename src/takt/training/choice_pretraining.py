@@ -20,13 +20,10 @@ class ChoicePretraining(Stage[Batch]):
     Conversations in a batch add their next-token loss.
     """
 
-    action_mask: Tensor
-
-    def __init__(self, policy: XR0, config: ChoiceConfig, action_mask: Tensor) -> None:
+    def __init__(self, policy: XR0, config: ChoiceConfig) -> None:
         super().__init__()
         self.policy = policy
         self.heads = ChoiceHeads(policy, config)
-        self.register_buffer("action_mask", action_mask, persistent=False)
 
     def trainable(self) -> list[nn.Parameter]:
         """VLM and heads."""
@@ -35,7 +32,7 @@ class ChoicePretraining(Stage[Batch]):
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Scalars of one batch; the stage draws nothing."""
         output = self.heads(self.policy, batch.inputs, batch.state)
-        choice = choice_losses(output, batch.actions, loss_mask(self.action_mask, batch.valid))
+        choice = choice_losses(output, batch.actions, loss_mask(batch.action_mask, batch.valid))
         shown = (batch.points.abs() <= 1).all(-1, keepdim=True).expand_as(batch.points)
         visible = shown.float()
         points = point_loss(output, batch.points, visible, batch.shard.visible(visible))

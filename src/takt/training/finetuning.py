@@ -258,7 +258,6 @@ def _train(
         engine = Sharded(recompute=config.recompute)
     stage = FineTuning(
         model,
-        batcher.action_mask,
         draws=config.draws,
         frozen=frozen,
         objective=FlowObjective(),

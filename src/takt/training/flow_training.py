@@ -50,18 +50,14 @@ class FlowTraining(Stage[Batch]):
 
     Args:
         policy: The model; its contract says how long a clean prefix may be.
-        action_mask: (1 or B, T, D).
         draws: Noise draws that share one VLM pass (the released trainer's `training_repeat`).
         frozen: Parts that are not trained; "vlm" is stage 2.
         objective: What is minimised.
     """
 
-    action_mask: Tensor
-
     def __init__(
         self,
         policy: XR0,
-        action_mask: Tensor,
         *,
         draws: int,
         frozen: Frozen = "nothing",
@@ -69,7 +65,6 @@ class FlowTraining(Stage[Batch]):
     ) -> None:
         super().__init__()
         self.policy = policy
-        self.register_buffer("action_mask", action_mask, persistent=False)
         self._draws = draws
         self._frozen: Frozen = frozen
         self._objective = objective
@@ -101,9 +96,10 @@ class FlowTraining(Stage[Batch]):
         """The loss under given `draws`, whose rows are each sample's in turn."""
         with torch.set_grad_enabled(self._frozen != "vlm"):
             cache = self.policy.encode(batch.inputs).repeat(self._draws)
+        shown = batch.action_mask.expand(len(batch.actions), -1, -1)
         state, actions, valid, shown = (
             x.repeat_interleave(self._draws, 0)
-            for x in (batch.state, batch.actions, batch.valid, self._shown(batch))
+            for x in (batch.state, batch.actions, batch.valid, shown)
         )
         noisy = flow.interpolate(actions, draws.noise, draws.tau, draws.prefix_length)
         velocity = self.policy.velocity(
@@ -132,9 +128,6 @@ class FlowTraining(Stage[Batch]):
             raw_weight=raw,
             rollout=rollout,
         )
-
-    def _shown(self, batch: Batch) -> Tensor:
-        return self.action_mask.expand(len(batch.actions), -1, -1)
 
     @torch.no_grad()
     def _online_error(

@@ -80,7 +80,6 @@ def run_variant(
     draws = training.draws(variant, batch.actions)
     stage = FlowTraining(
         model,
-        training.action_mask(variant, batch.actions),
         draws=variant.training_repeat,
         frozen=training.frozen(variant),
         objective=variant.objective,

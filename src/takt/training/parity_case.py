@@ -142,10 +142,10 @@ class TrainingCase:
             actions=actions,
             valid=torch.ones(actions.shape[:2], dtype=torch.bool),
             points=torch.zeros(batch, 0, 2),
+            action_mask=self._action_mask(variant, actions),
         )
 
-    def action_mask(self, variant: TrainingVariant, actions: Tensor) -> Tensor:
-        """(B, T, D) 0/1 for `actions` of that shape."""
+    def _action_mask(self, variant: TrainingVariant, actions: Tensor) -> Tensor:
         if variant.is_masked:
             return torch.zeros_like(actions)
         return self.case.need("action_mask", _words(variant), *actions.shape)

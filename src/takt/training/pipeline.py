@@ -209,7 +209,7 @@ def run_stages(
                 raise TaktError("expected conversations for the stage of words, got none")
             train_stage(VisionLanguage(policy), talk, *rest)
         else:
-            stage = build_stage(name, policy, config, spec, batcher.action_mask)
+            stage = build_stage(name, policy, config, spec)
             source = batcher
             if talk and name in config.co_trained:
                 source = CoTraining(batcher, talk, config.frames_per_conversation)
@@ -226,9 +226,7 @@ def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodySta
     return fit_body(frames, spec, config.model, horizon=config.horizon, execute=config.execute)
 
 
-def build_stage(
-    name: str, policy: XR0, config: TrainingConfig, spec: EmbodimentSpec, action_mask: torch.Tensor
-) -> Stage:
+def build_stage(name: str, policy: XR0, config: TrainingConfig, spec: EmbodimentSpec) -> Stage:
     """A stage's loss around `policy`."""
     if name == "choice":
         heads = ChoiceConfig(
@@ -237,10 +235,9 @@ def build_stage(
             views=len(spec.cameras),
             points_per_view=config.grounding.points_per_view,
         )
-        return ChoicePretraining(policy, heads, action_mask)
+        return ChoicePretraining(policy, heads)
     return FlowTraining(
         policy,
-        action_mask,
         draws=config.draws,
         frozen="vlm" if name == "expert" else "nothing",
         objective=config.objective,

@@ -66,8 +66,7 @@ def on_meta(
     config = replace(config, objective=replace(config.objective, frequency=None, prefix=prefix))
     with META, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
-        mask = torch.ones(1, config.horizon, config.model.action_dim)
-        stage = build_stage(name, ShapedXR0(config.model), config, spec, mask)
+        stage = build_stage(name, ShapedXR0(config.model), config, spec)
     return stage, blank_batch(config, spec, size, META)
 
 
@@ -92,4 +91,5 @@ def blank_batch(
         actions=torch.zeros(size, config.horizon, model.action_dim, device=device),
         valid=torch.ones(size, config.horizon, dtype=torch.bool, device=device),
         points=torch.zeros(size, points, 2, device=device),
+        action_mask=torch.ones(1, config.horizon, model.action_dim, device=device),
     )
