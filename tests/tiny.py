@@ -10,11 +10,12 @@ from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.training.batches import Batch, Batcher, CoTraining
+from takt.training.batches import Batch, Batcher
 from takt.training.flow_objective import RELEASED
 from takt.training.frame_questions import FrameQuestions
 from takt.training.frames import Frames, stack_episodes
 from takt.training.loop import LoopConfig
+from takt.training.mixture import CoTraining
 from takt.training.pipeline import Grounding, TrainingConfig, build_stage, fit
 from takt.training.stage import Source, Stage
 from takt.training.vision_language import Conversations, VisionLanguage

@@ -12,6 +12,7 @@ from takt.training.body_statistics import DeadStatisticsError
 from takt.training.frames import stack_episodes
 from takt.training.measures import NOTHING, Measures
 from takt.training.metrics import Rollouts
+from takt.training.mixture import RobotFrames
 from takt.training.pipeline import train_frames
 
 TWO_STEPS = replace(tiny.LOOP, steps=2, batch_size=2, bf16=True, save_every_s=60.0)
@@ -25,7 +26,9 @@ def train(frames, out, measures=NOTHING):
     def report(stage, step):
         losses.append((stage, step.step, dict(step.losses)))
 
-    train_frames(CONFIG, tiny.BODY, [frames], out, report, None, measures)
+    train_frames(
+        CONFIG, [RobotFrames(spec=tiny.BODY, frames=[frames])], out, report, None, measures
+    )
     return losses, load_checkpoint(out / "policy").model.state_dict()
 
 

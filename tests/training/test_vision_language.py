@@ -11,8 +11,8 @@ from torch.nn import functional
 from takt.policies.xr0.conversation import Dialogues, dialogues
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.training.batches import CoTraining
 from takt.training.loop import train_stage
+from takt.training.mixture import CoTraining
 from takt.training.shards import Shard
 from takt.training.vision_language import Conversations, VisionLanguage, next_token_errors
 from takt.types import Conversation, Turn

@@ -128,6 +128,7 @@ def _perform_one(run: Run) -> str:
 
 def _train(run: Run) -> None:
     from takt.training.frame_questions import FrameQuestions
+    from takt.training.mixture import RobotFrames
     from takt.training.pipeline import train_frames
 
     if (run.folder / "policy" / "model.safetensors").exists():
@@ -135,7 +136,8 @@ def _train(run: Run) -> None:
     left = [left_half(frames) for frames in _both_sides(run)]
     watch = _Watch(run)
     questions = FrameQuestions(left, run.training.grounding.names)
-    train_frames(run.training, LEFT_SPEC, left, run.folder, watch.report, questions)
+    robots = [RobotFrames(spec=LEFT_SPEC, frames=left)]
+    train_frames(run.training, robots, run.folder, watch.report, questions)
     watch.keep()
 
 

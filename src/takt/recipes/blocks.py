@@ -124,8 +124,10 @@ def _draw(scenes: int, folder: Path) -> None:
 def _train(config: "TrainingConfig", frames: Path, out: Path) -> None:
     """One rank."""
     from takt.training.frames import Frames
+    from takt.training.mixture import RobotFrames
     from takt.training.pipeline import train_frames
     from takt.training.progress import Progress
 
     with Progress() as progress:
-        train_frames(config, SPEC, [Frames.map(frames)], out, progress.report, converse)
+        robots = [RobotFrames(spec=SPEC, frames=[Frames.map(frames)])]
+        train_frames(config, robots, out, progress.report, converse)

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from takt.policies.xr0.cache import PromptInputs
+from takt.policies.xr0.checkpoint import Checkpoint
 from takt.policies.xr0.processor import XR0Processor
 from takt.training.frames import Frames, Samples
 from takt.training.shards import WHOLE, Shard
-from takt.training.vision_language import Conversations, DialogueBatch
+from takt.training.vision_language import DialogueBatch
 from takt.transforms.actions import ActionTransform
+from takt.transforms.slots import Slots
 from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
 
@@ -84,6 +86,25 @@ class Batcher:
         self._states = states
         self._point_mirror = list(point_mirror)
 
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        spec: EmbodimentSpec,
+        sources: Sequence[Frames],
+        point_mirror: Sequence[int] = (),
+    ) -> "Batcher":
+        """Batches as the checkpoint knows the body."""
+        config, body = checkpoint.model.config, checkpoint.body(spec.name)
+        return cls(
+            sources,
+            spec,
+            XR0Processor(config, checkpoint.tokenizer, [camera.view for camera in spec.cameras]),
+            ActionTransform.of(spec, body.action),
+            StateTransform(Slots(spec.state_slots, config.state_dim), body.state),
+            point_mirror,
+        )
+
     def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Batch:
         """`size` frames at random; half of them mirrored if the body has a mirror symmetry.
 
@@ -132,16 +153,3 @@ class Batcher:
         actions[mirrored] = actions[mirrored][:, :, axes] * signs
         points[mirrored] = points[mirrored][:, self._point_mirror] * [-1, 1]
         return replace(samples, images=images, state=state, actions=actions, points=points)
-
-
-class CoTraining:
-    """Robot batches with conversations beside them, one for `ratio` frames (paper: 1 : 6)."""
-
-    def __init__(self, batcher: Batcher, conversations: Conversations, ratio: int) -> None:
-        self._batcher, self._conversations, self._ratio = batcher, conversations, ratio
-
-    def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Batch:
-        """`size` frames and their conversations, at least one for each rank."""
-        batch = self._batcher.draw(size, generator, shard)
-        count = max(shard.count, size // self._ratio)
-        return replace(batch, conversations=self._conversations.draw(count, generator, shard))

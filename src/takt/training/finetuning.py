@@ -24,7 +24,6 @@ from takt.policies.xr0.checkpoint import (
 from takt.policies.xr0.config import CONTRACTS
 from takt.policies.xr0.images import fit_images
 from takt.policies.xr0.lora import add_adapters, merge_adapters
-from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.released_config import MissingContractError
 from takt.policies.xr0.weights import read_weights
 from takt.training.batches import Batcher
@@ -42,8 +41,6 @@ from takt.training.parallel import on_first_rank, rank, world_size
 from takt.training.shards import Shard
 from takt.training.validation import open_loop_error
 from takt.transforms.actions import ActionTransform
-from takt.transforms.slots import Slots
-from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
 
 STAGE = "finetune"
@@ -223,17 +220,8 @@ def _statistics(
 def _batcher(
     checkpoint: Checkpoint, frames: Frames, spec: EmbodimentSpec
 ) -> tuple[Batcher, ActionTransform]:
-    config, body = checkpoint.model.config, checkpoint.body(spec.name)
-    actions = ActionTransform.of(spec, body.action)
-    views = [camera.view for camera in spec.cameras]
-    batcher = Batcher(
-        [frames],
-        spec,
-        XR0Processor(config, checkpoint.tokenizer, views),
-        actions,
-        StateTransform(Slots(spec.state_slots, config.state_dim), body.state),
-    )
-    return batcher, actions
+    actions = ActionTransform.of(spec, checkpoint.body(spec.name).action)
+    return Batcher.of(checkpoint, spec, [frames]), actions
 
 
 def _train(

@@ -2,8 +2,9 @@
 
 from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.policies.xr0.checkpoint import Checkpoint
-from takt.training.batches import Batch, Batcher, CoTraining
+from takt.training.batches import Batch, Batcher
 from takt.training.finetune_config import FinetuneConfig
+from takt.training.mixture import CoTraining
 from takt.training.stage import Source
 from takt.training.vision_language import Conversations
 

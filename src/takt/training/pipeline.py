@@ -16,9 +16,8 @@ from takt.policies.xr0.checkpoint import (
 from takt.policies.xr0.choice import ChoiceConfig
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.training.batches import Batcher, CoTraining
+from takt.training.batches import Batcher
 from takt.training.body_statistics import fit_body, require_alive
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.engine import REPLICATED, Engine
@@ -29,12 +28,10 @@ from takt.training.frame_questions import FrameQuestions
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
+from takt.training.mixture import CoTraining, Mixture, RobotFrames
 from takt.training.parallel import barrier, rank
 from takt.training.stage import Stage
 from takt.training.vision_language import Conversations, Converse, VisionLanguage
-from takt.transforms.actions import ActionTransform
-from takt.transforms.slots import Slots
-from takt.transforms.states import StateTransform
 from takt.types import EmbodimentSpec, TaktError
 
 Report = Callable[[str, StepReport], None]
@@ -121,36 +118,41 @@ def train(
     frames = load_frames([data], cache, spec, config.grounding.key, config.plan_key)
     names = config.grounding.names
     questions = FrameQuestions(frames, names) if names else None
-    train_frames(config, spec, frames, out, report, questions, measures)
+    robots = [RobotFrames(spec=spec, frames=frames)]
+    train_frames(config, robots, out, report, questions, measures)
 
 
 def train_frames(
     config: TrainingConfig,
-    spec: EmbodimentSpec,
-    frames: Sequence[Frames],
+    robots: Sequence[RobotFrames],
     out: Path,
     report: Report,
     converse: Converse | None = None,
     measures: Measures = NOTHING,
+    start: Checkpoint | None = None,
 ) -> None:
-    """The stages on given frames, statistics from the first of them.
+    """The recipe's stages on given frames; the first rank writes `out/policy`.
 
-    `converse` makes the vision-language data; without it there is none.
+    Args:
+        robots: One body or several; the statistics of each come from its first dataset.
+        converse: Makes the vision-language data; without it there is none.
+        measures: Look at the first body.
+        start: Weights and tokenizer to begin with; bodies that it knows keep their statistics.
 
     Raises:
         DeadStatisticsError: an action axis never moves.
     """
     torch.manual_seed(config.seed)
-    checkpoint = Checkpoint(
-        model=XR0(config.model),
-        tokenizer=build_tokenizer(),
-        bodies={spec.name: fit(frames[0], spec, config)},
-    )
-    require_alive(checkpoint.body(spec.name), spec)
+    if start is None:
+        start = Checkpoint(model=XR0(config.model), tokenizer=build_tokenizer(), bodies={})
+    for robot in robots:
+        if robot.spec.name not in start.bodies:
+            start.bodies[robot.spec.name] = fit(robot.frames[0], robot.spec, config)
+        require_alive(start.body(robot.spec.name), robot.spec)
     names = [name for name in STAGES if getattr(config, name) is not None]
-    run_stages(names, checkpoint, frames, config, spec, out, report, converse, measures)
+    run_stages(names, start, robots, config, out, report, converse, measures)
     if rank() == 0:
-        save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
+        save_checkpoint(out / "policy", start, WEIGHTS_DTYPE)
 
 
 def refine(
@@ -170,7 +172,8 @@ def refine(
     """
     checkpoint = load_checkpoint(start)
     frames = load_frames(data, cache, spec, config.grounding.key, config.plan_key)
-    run_stages(("refine",), checkpoint, frames, config, spec, out, report, measures=measures)
+    robots = [RobotFrames(spec=spec, frames=frames)]
+    run_stages(("refine",), checkpoint, robots, config, out, report, measures=measures)
     if rank() == 0:
         save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
 
@@ -178,9 +181,8 @@ def refine(
 def run_stages(
     names: Sequence[str],
     checkpoint: Checkpoint,
-    frames: Sequence[Frames],
+    robots: Sequence[RobotFrames],
     config: TrainingConfig,
-    spec: EmbodimentSpec,
     out: Path,
     report: Report,
     converse: Converse | None = None,
@@ -188,18 +190,14 @@ def run_stages(
 ) -> None:
     """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`.
 
-    What all but the last have made is a checkpoint, too: `out/after-NAME`.
+    `measures` look at the first body. What all but the last have made is a checkpoint, too:
+    `out/after-NAME`.
     """
-    body, policy = checkpoint.body(spec.name), checkpoint.model
-    views = [camera.view for camera in spec.cameras]
-    batcher = Batcher(
-        frames,
-        spec,
-        XR0Processor(config.model, checkpoint.tokenizer, views),
-        ActionTransform.of(spec, body.action),
-        StateTransform(Slots(spec.state_slots, config.model.state_dim), body.state),
-        config.grounding.mirror,
-    )
+    spec, policy, mirror = robots[0].spec, checkpoint.model, config.grounding.mirror
+    batchers = [Batcher.of(checkpoint, robot.spec, robot.frames, mirror) for robot in robots]
+    robot_data = batchers[0]
+    if len(robots) > 1:
+        robot_data = Mixture(batchers, [robot.share for robot in robots])
     talk = converse and Conversations(converse, config.model, checkpoint.tokenizer)
     for name in names:
         loop: LoopConfig = getattr(config, name)
@@ -210,10 +208,10 @@ def run_stages(
             train_stage(VisionLanguage(policy), talk, *rest)
         else:
             stage = build_stage(name, policy, config, spec)
-            source = batcher
+            source = robot_data
             if talk and name in config.co_trained:
-                source = CoTraining(batcher, talk, config.frames_per_conversation)
-            checks = measures.checks(name, stage, batcher, checkpoint, spec, loop)
+                source = CoTraining(robot_data, talk, config.frames_per_conversation)
+            checks = measures.checks(name, stage, batchers[0], checkpoint, spec, loop)
             train_stage(stage, source, *rest, checks)
         after = out / f"after-{name}"
         if name != names[-1] and rank() == 0 and not (after / "model.safetensors").exists():
