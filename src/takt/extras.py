@@ -10,9 +10,11 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "sim": ("mujoco",),
     "data": ("pyarrow", "av", "PIL"),
     "robomind": ("h5py",),
+    "wandb": ("wandb",),
+    "ray": ("ray",),
 }
 # For one purpose each: `all` leaves them out, and nothing else misses them.
-SPECIAL = ("robomind",)
+SPECIAL = ("robomind", "ray", "wandb")
 
 
 def missing_modules(extra: str) -> list[str]:

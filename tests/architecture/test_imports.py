@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": BODY | {"datasets"},
     "training": BODY | {"datasets", "policies"},
     "benchmarks": BODY | INNER | {"folder_lock", "runtime"},
-    "recipes": BODY | INNER | OUTER,
+    "recipes": BODY | INNER | OUTER | {"folder_lock"},
     "doctor": {"types", "extras"},
     "commands": BODY | INNER | OUTER | {"recipes", "doctor"},
     "cli": {"types", "commands"},

@@ -19,6 +19,8 @@ from takt.commands.data_build import (
     run_merge,
     run_split,
 )
+from takt.commands.data_conversations import inspect_conversations, is_conversations
+from takt.commands.data_label import Label, run_label
 from takt.commands.data_stats import Stats, print_statistics, run_stats
 from takt.extras import require_extra
 
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Show what a LeRobot dataset (v2.1 or v3.0) holds and what is wrong with it."""
+    """Show what a dataset holds and what is wrong with it.
+
+    LeRobot v2.1 or v3.0; or a vision-language set (JSON, JSONL, parquet).
+    """
 
     directory: Positional[Path]
-    """The dataset's folder."""
+    """The dataset's folder; of a vision-language set also a file."""
 
     json: bool = False
     """Print one JSON object instead of tables."""
@@ -47,6 +52,7 @@ Command = (
     | Annotated[Merge, subcommand("merge")]
     | Annotated[Split, subcommand("split")]
     | Annotated[Align, subcommand("align")]
+    | Annotated[Label, subcommand("label")]
 )
 
 
@@ -74,12 +80,16 @@ def main(argv: list[str]) -> int:
             return run_split(command)
         case Align():
             return run_align(command)
+        case Label():
+            return run_label(command)
 
 
 def _inspect(command: Inspect) -> int:
     from takt.datasets.inspection import inspect
     from takt.datasets.lerobot import LeRobotDataset
 
+    if is_conversations(command.directory):
+        return inspect_conversations(command.directory, decode=command.decode, as_json=command.json)
     inspection = inspect(LeRobotDataset.open(command.directory), decode=command.decode)
     if command.json:
         print(json_format.dumps(_inspection_json(inspection), ensure_ascii=False))

@@ -192,7 +192,7 @@ def _write(
     written: list[dict[str, Any]] = []
     for source, folder, origin in targets:
         try:
-            with _progress(len(source), folder) as advance:
+            with progress(len(source), folder) as advance:
                 result = convert(source, folder, origin, skip_bad=command.skip_bad, report=advance)
         except KeyboardInterrupt:
             print(
@@ -212,7 +212,7 @@ def _write(
 
 
 @contextmanager
-def _progress(episodes: int, folder: Path) -> Iterator[Callable[[int], None]]:
+def progress(episodes: int, folder: Path) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, else a line for every tenth of the way; both on stderr."""
     if not sys.stderr.isatty():
         tenth = max(1, episodes // 10)

@@ -219,7 +219,11 @@ class _Parquet:
                 f"{self._bytes[number]}; write the file with fewer rows a group"
             )
         first = self._ends[number] - self._metadata.row_group(number).num_rows
-        return _group(self.path, self.path.stat().st_mtime_ns, number).slice(row - first, 1).to_pylist()[0]
+        return (
+            _group(self.path, self.path.stat().st_mtime_ns, number)
+            .slice(row - first, 1)
+            .to_pylist()[0]
+        )
 
 
 @lru_cache(maxsize=_KEPT_GROUPS)

@@ -1,0 +1,93 @@
+"""Vision-language models that answer in whole texts: a policy's backbone, or stock Qwen3-VL."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
+
+from takt.policies.labelling.folder import (
+    load_model,
+    load_processor,
+    load_tokenizer,
+    model_type,
+    token_id,
+)
+from takt.policies.xr0.chat import STOPS, Chat, chat_text, require_turn
+
+_IMAGE = "<|image_pad|>"
+QWEN = {"qwen3_vl": Qwen3VLForConditionalGeneration}
+
+
+class ChatDescriber:
+    """The backbone of one of our checkpoints, always the likeliest words."""
+
+    def __init__(self, chat: Chat, max_tokens: int) -> None:
+        self._chat, self._max_tokens = chat, max_tokens
+
+    def answer(self, images: Sequence[np.ndarray], question: str) -> str:
+        """Text of at most `max_tokens` tokens."""
+        prompt = self._chat.prompt(images, question)
+        return "".join(self._chat.answer(prompt, self._max_tokens))
+
+
+class QwenDescriber:
+    """A Qwen3-VL checkpoint as transformers runs it, always the likeliest words."""
+
+    def __init__(
+        self,
+        model: Qwen3VLForConditionalGeneration,
+        tokenizer: Tokenizer,
+        processor: Qwen2VLImageProcessorPil,
+        max_tokens: int,
+    ) -> None:
+        self._model, self._tokenizer, self._processor = model, tokenizer, processor
+        self._max_tokens = max_tokens
+        self._stops = [token_id(tokenizer, stop) for stop in STOPS]
+
+    @classmethod
+    def load(cls, folder: Path, max_tokens: int, device: str) -> "QwenDescriber":
+        """Open config.json, safetensors, tokenizer.json and preprocessor_config.json.
+
+        Raises:
+            TaktError: one is missing or of another kind of model.
+        """
+        return cls(
+            load_model(folder, QWEN, device),
+            load_tokenizer(folder, (*STOPS, _IMAGE)),
+            load_processor(folder, Qwen2VLImageProcessorPil),
+            max_tokens,
+        )
+
+    @torch.inference_mode()
+    def answer(self, images: Sequence[np.ndarray], question: str) -> str:
+        """Text of at most `max_tokens` tokens."""
+        require_turn(images, question)
+        model = self._model
+        pixels = self._processor(images=list(images), return_tensors="pt")
+        grids = pixels["image_grid_thw"]
+        counts = (grids.prod(-1) // model.config.vision_config.spatial_merge_size**2).tolist()
+        text = chat_text(question, counts)
+        ids = torch.tensor([self._tokenizer.encode(text, add_special_tokens=False).ids])
+        seen = (ids == token_id(self._tokenizer, _IMAGE)).int()
+        answer = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=torch.ones_like(ids).to(model.device),
+            mm_token_type_ids=seen.to(model.device),
+            pixel_values=pixels["pixel_values"].to(model.device, model.dtype),
+            image_grid_thw=grids.to(model.device),
+            max_new_tokens=self._max_tokens,
+            do_sample=False,
+            eos_token_id=self._stops,
+            pad_token_id=self._stops[0],
+        )
+        return self._tokenizer.decode(answer[0, ids.shape[1] :].tolist())
+
+
+def load_describer(folder: Path, max_tokens: int, device: str) -> ChatDescriber | QwenDescriber:
+    """Stock Qwen3-VL if config.json says so, else one of our checkpoints."""
+    if model_type(folder) in QWEN:
+        return QwenDescriber.load(folder, max_tokens, device)
+    return ChatDescriber(Chat.load(folder), max_tokens)
