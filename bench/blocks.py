@@ -15,21 +15,17 @@ import numpy as np
 import torch
 from command import run
 
+from takt.benchmarks.blocks import reached
 from takt.benchmarks.player import GreyWorker
 from takt.benchmarks.wilson import Proportion, wilson
 from takt.embodiments.blocks import SPEC
 from takt.policies.xr0.chat import Chat
 from takt.policies.xr0.policy import XR0Policy
-from takt.runtime.chunking import Synchronous
-from takt.runtime.clock import VirtualClock
-from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyWorker
-from takt.runtime.latency import Injected
-from takt.runtime.safety import Governor
 from takt.seeds import EVALUATION_BEGIN, require_split
 from takt.simulation.blocks.questions import CHANCE, KINDS, is_right, question
 from takt.simulation.blocks.scene import EDGE, draw, random_scene
-from takt.simulation.blocks.table import REACHED, BlocksTable
+from takt.simulation.blocks.table import REACHED
 
 ANSWER_TOKENS = 8
 # A third for one who finds blocks and ignores the word; a disc's share of where centres lie.
@@ -50,25 +46,6 @@ class Config:
     """Run the policy too, not only the questions."""
     json: bool = False
     """Print one JSON object as the last line."""
-
-
-def reached(policy: PolicyWorker, execute: int, seeds: range) -> int:
-    """Scenes in which the tip ends on the named block."""
-    table, count = BlocksTable(), 0
-    for seed in seeds:
-        table.reset(seed)
-        policy.reset(seed)
-        executor = Executor(
-            table,
-            policy,
-            Synchronous(execute),
-            clock=VirtualClock(SPEC.dt),
-            latency=Injected(0),
-            governor=Governor(SPEC.action_space, np.ones(2, np.float32)),
-        )
-        executor.run(lambda: table.finished)
-        count += table.success
-    return count
 
 
 def answered(chat: Chat, kind: str, seeds: range) -> int:

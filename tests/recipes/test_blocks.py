@@ -11,6 +11,8 @@ from takt.embodiments.blocks import SPEC
 from takt.policies.xr0.chat import Chat
 from takt.policies.xr0.policy import XR0Policy
 from takt.recipes.blocks import HORIZON, blocks, reach_frames, run, varied
+from takt.recipes.training_page import read_stages
+from takt.recipes.watch import WatchConfig
 from takt.seeds import SeedError
 from takt.simulation.blocks.table import BlocksTable, plan
 from takt.training.pipeline import STAGES
@@ -27,11 +29,16 @@ def few(**options):
 def test_every_stage_runs_and_the_checkpoint_plans_and_talks(tmp_path):
     config = few(words=True, co_training=True)
     said = []
-    policy = run(config, tmp_path / "run", scenes=20, ranks=1, log=said.append)
+    watch = WatchConfig(validate_every=1, rollout_every=1, rollouts=2)
+    policy = run(config, tmp_path / "run", scenes=20, ranks=1, log=said.append, watch=watch)
     assert said == ["drawing 20 scenes"]
     stages = {"words", "choice", "expert", "post"}
     assert stages <= {path.name for path in (tmp_path / "run").iterdir()}
     assert run(config, tmp_path / "run", scenes=20, ranks=1, log=pytest.fail) == policy
+    words, choice, expert, post = read_stages(tmp_path / "run")
+    assert [len(stage.validations) for stage in (words, choice, expert, post)] == [0, 1, 1, 1]
+    assert [seen.attempts for seen in (*expert.rollouts, *post.rollouts)] == [2, 2]
+    assert "post: success" in (tmp_path / "run" / "training.html").read_text()
     chunk = XR0Policy.load(policy, SPEC).infer(BlocksTable().observe(), None)
     assert chunk.actions.shape == (HORIZON, 2)
     chat = Chat.load(policy)

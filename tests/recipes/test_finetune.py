@@ -1,10 +1,14 @@
 """A run's folder: the body's file first, then training; and the named recipes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny
 
+from takt.datasets.writer import LeRobotWriter
 from takt.embodiments.layouts import LAYOUTS
 from takt.recipes import finetune
 from takt.types import TaktError
@@ -17,7 +21,7 @@ def started(monkeypatch):
     """What would have been trained: the body's files of runs that could begin."""
     runs = []
 
-    def finetune(config, body, data, init, out, report, begin):
+    def finetune(config, body, data, init, out, report, begin, measures):
         if config.batch > 100:
             raise TaktError("too little data")
         begin()
@@ -27,8 +31,15 @@ def started(monkeypatch):
     return runs
 
 
-def run(out, config=finetune.RECIPES["finetune"], body=None, log=lambda line: None, ranks=1):
-    return finetune.run(config, data=DATA, init=None, body=body, out=out, ranks=ranks, log=log)
+def run(
+    out,
+    config=finetune.RECIPES["finetune"],
+    body=None,
+    log=lambda line: None,
+    ranks=1,
+    data=DATA,
+):
+    return finetune.run(config, data=data, init=None, body=body, out=out, ranks=ranks, log=log)
 
 
 def test_no_steps_give_a_file_to_correct_and_nothing_else(started, tmp_path):
@@ -40,6 +51,25 @@ def test_no_steps_give_a_file_to_correct_and_nothing_else(started, tmp_path):
     assert "gripper 6" in lines[1]
     assert "front (96 x 128) as 'Ego View'" in lines[-1]
     assert started == []
+
+
+def test_what_trains_badly_is_said_first(started, tmp_path):
+    still, lines = tiny.episode(0), []
+    still.state[:, 1] = 0.25
+    with LeRobotWriter(tmp_path / "data", tiny.BODY, extras={tiny.POINTS_KEY: 12}) as writer:
+        writer.add_episode(slow_camera(still))
+    config = replace(finetune.RECIPES["finetune"], steps=0)
+    run(tmp_path / "run", config, log=lines.append, data=tmp_path / "data")
+    warnings = [line for line in lines if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert "camera 'left' delivers 5 Hz into rows of 10 Hz" in warnings[0]
+    assert "state axis 'left_jaw' is always 0.25" in warnings[1]
+
+
+def slow_camera(episode):
+    """Its left camera delivers every second frame."""
+    stamps = {**episode.image_stamps, "left": np.repeat(episode.stamps[::2], 2)}
+    return replace(episode, image_stamps=stamps)
 
 
 def test_a_corrected_file_is_what_is_trained(started, tmp_path):

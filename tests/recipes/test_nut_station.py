@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from takt.recipes import nut_station as recipe
+from takt.recipes.station_rollouts import FIRST_SEED
+from takt.recipes.watch import STANDARD, WatchConfig
+from takt.seeds import VALIDATION_BEGIN
 from takt.types import TaktError
 
 EPISODES, CORRECTIONS, RANKS = 7, 5, 2
@@ -14,21 +17,24 @@ class Shop:
     """Remembers what was recorded and trained; a policy is a file."""
 
     def __init__(self, monkeypatch):
-        self.recorded, self.trained = [], []
+        self.recorded, self.trained, self.unseen = [], [], []
         monkeypatch.setattr("takt.recipes.demonstrations.record", self.record)
         monkeypatch.setattr("takt.training.parallel.launch", self.launch)
 
-    def record(self, root, episodes, seed, workers, report, attempt=None):
+    def record(self, root, episodes, seed, workers, report, attempt=None, split="training"):
+        if split == "validation":
+            self.unseen.append((root, range(seed, seed + episodes)))
+            return
         policy = attempt.keywords["checkpoint"] if attempt else None
         self.recorded.append((root, episodes, seed, policy))
 
-    def launch(self, work, ranks, config, data, cache, *rest):
+    def launch(self, work, ranks, config, watch, data, cache, *rest):
         out = rest[-1]
         self.trained.append((work.__name__, data, cache, rest))
         (out / "policy").mkdir(parents=True)
         (out / "policy" / "model.safetensors").touch()
 
-    def run(self, out, config=None, episodes=EPISODES):
+    def run(self, out, config=None, episodes=EPISODES, watch=STANDARD):
         return recipe.run(
             config or recipe.nut_station(),
             out,
@@ -36,6 +42,7 @@ class Shop:
             corrections=CORRECTIONS,
             ranks=RANKS,
             log=lambda line: None,
+            watch=watch,
         )
 
 
@@ -66,6 +73,16 @@ def test_no_seed_is_used_twice_and_all_are_for_training(shop, tmp_path):
     assert spare > 10 * recipe.EPISODES
 
 
+def test_validation_has_demonstrations_of_its_own(shop, tmp_path):
+    shop.run(tmp_path)
+    ((root, seeds),) = shop.unseen
+    assert root not in {root for root, *_ in shop.recorded}
+    assert min(seeds) >= VALIDATION_BEGIN
+    assert FIRST_SEED not in seeds
+    shop.run(tmp_path / "blind", watch=WatchConfig(validate_every=0))
+    assert len(shop.unseen) == 1
+
+
 def test_a_stopped_run_goes_on_and_another_one_is_refused(shop, tmp_path):
     shop.run(tmp_path)
     trained = len(shop.trained)
@@ -80,4 +97,4 @@ def test_the_scale_touches_nothing_but_the_steps():
     half = recipe.scaled(config, 0.5)
     assert half.refine.steps == config.refine.steps // 2
     assert replace(half.refine, steps=config.refine.steps) == config.refine
-    assert recipe.scaled(config, 1e-9).choice.steps == 1
+    assert recipe.scaled(config, 1e-9).post.steps == 1

@@ -14,6 +14,7 @@ from takt.extras import require_extra
 from takt.recipes.ablation import AblationConfig
 from takt.recipes.finetune import BODY_FILE, RECIPES
 from takt.recipes.plan import PlannedName, rows, table
+from takt.recipes.watch import STANDARD, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.plan_config import PlanConfig
 
@@ -32,6 +33,7 @@ class NutStation:
     """Multiplies every stage's steps; below 1 for a quick look."""
     ranks: int = 2
     """Processes for recording and training, one core each."""
+    watch: Annotated[WatchConfig, arg(name="")] = STANDARD
     dry: Annotated[PlanConfig, arg(name="")] = PlanConfig()
     json: bool = False
     """Print one JSON object as the last line."""
@@ -55,6 +57,7 @@ class Blocks:
     """Of weights and draws."""
     ranks: int = 2
     """Processes, one core each."""
+    watch: Annotated[WatchConfig, arg(name="")] = STANDARD
     json: bool = False
     """Print one JSON object as the last line."""
 
@@ -95,6 +98,7 @@ class Finetune:
     """Run folder: body.toml, run.json, frames, training state, policy, validation.json."""
     ranks: int = 1
     """Processes, one core each."""
+    watch: Annotated[WatchConfig, arg(name="")] = STANDARD
     json: bool = False
     """Print one JSON object as the last line."""
 
@@ -188,6 +192,7 @@ def _nut_station(config: NutStation) -> int:
         episodes=recipe.EPISODES if config.episodes is None else config.episodes,
         corrections=recipe.CORRECTIONS if config.corrections is None else config.corrections,
         ranks=config.ranks,
+        watch=config.watch,
         log=lambda line: print(line, flush=True),
     )
     return _tell(policy, as_json=config.json)
@@ -209,6 +214,7 @@ def _blocks(config: Blocks) -> int:
         config.out,
         scenes=recipe.SCENES if config.scenes is None else config.scenes,
         ranks=config.ranks,
+        watch=config.watch,
         log=lambda line: print(line, flush=True),
     )
     return _tell(policy, as_json=config.json)
@@ -247,6 +253,7 @@ def _finetune(config: Finetune) -> int:
         body=config.body,
         out=config.out,
         ranks=config.ranks,
+        watch=config.watch,
         log=lambda line: print(line, file=sys.stderr, flush=True),
     )
     body = config.body or config.out / BODY_FILE

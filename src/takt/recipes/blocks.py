@@ -6,23 +6,30 @@ choice pre-training with such data beside it, then the action expert, then every
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from takt.benchmarks.blocks import reached
+from takt.benchmarks.wilson import wilson
 from takt.embodiments.blocks import SPEC
 from takt.processes import require_processes
-from takt.seeds import require_split
+from takt.recipes.watch import STANDARD, Watch, WatchConfig
+from takt.runtime.inference import InlinePolicy
+from takt.seeds import VALIDATION_BEGIN, Split, require_split
 from takt.simulation.blocks.questions import converse
 from takt.simulation.blocks.scene import draw, random_scene
 from takt.simulation.blocks.table import instruction, plan
 
 if TYPE_CHECKING:
     from takt.training.frames import Frames
+    from takt.training.metrics import Rollouts
     from takt.training.pipeline import TrainingConfig
 
 SCENES = 40_000
+VALIDATION_SCENES = 256
 HORIZON = 10
 
 
@@ -65,17 +72,17 @@ def varied(
     return replace(config, **loops, co_trained=co_trained, seed=seed)
 
 
-def reach_frames(scenes: int) -> "Frames":
+def reach_frames(scenes: int, first_seed: int = 0, split: Split = "training") -> "Frames":
     """One frame of each scene: the tip anywhere, and the straight way to the block named.
 
     Raises:
-        SeedError: more scenes than there are training seeds.
+        SeedError: a seed is not of `split`.
     """
     from takt.training.frames import Frames
 
-    require_split(0, scenes, "training")
+    require_split(first_seed, scenes, split)
     images, states, plans, words = [], [], [], []
-    for seed in range(scenes):
+    for seed in range(first_seed, first_seed + scenes):
         rng = np.random.default_rng(seed)
         scene, tip = random_scene(rng), rng.uniform(0, 1, 2)
         target = scene.blocks[0]
@@ -98,13 +105,20 @@ def reach_frames(scenes: int) -> "Frames":
 
 
 def run(
-    config: "TrainingConfig", out: Path, *, scenes: int, ranks: int, log: Callable[[str], None]
+    config: "TrainingConfig",
+    out: Path,
+    *,
+    scenes: int,
+    ranks: int,
+    log: Callable[[str], None],
+    watch: WatchConfig = STANDARD,
 ) -> Path:
     """Draw the scenes and train; returns the checkpoint's folder. Resumes where it was."""
     from takt.recipes.run_folder import claim
     from takt.training.parallel import join, launch, on_first_rank
 
     require_processes("--ranks", ranks)
+    watch.require()
     join()
     on_first_rank(claim, out, {"scenes": scenes, "training": asdict(config)})
     frames, policy = out / "frames", out / "policy"
@@ -112,7 +126,7 @@ def run(
         log(f"drawing {scenes} scenes")
         on_first_rank(_draw, scenes, frames)
     if not (policy / "model.safetensors").exists():
-        launch(_train, ranks, config, frames, out)
+        launch(_train, ranks, config, frames, out, watch)
     return policy
 
 
@@ -121,13 +135,34 @@ def _draw(scenes: int, folder: Path) -> None:
     (folder / "done").touch()
 
 
-def _train(config: "TrainingConfig", frames: Path, out: Path) -> None:
+def _train(config: "TrainingConfig", frames: Path, out: Path, watch: WatchConfig) -> None:
     """One rank."""
     from takt.training.frames import Frames
+    from takt.training.measures import Measures
     from takt.training.mixture import RobotFrames
     from takt.training.pipeline import train_frames
-    from takt.training.progress import Progress
 
-    with Progress() as progress:
-        robots = [RobotFrames(spec=SPEC, frames=[Frames.map(frames)])]
-        train_frames(config, robots, out, progress.report, converse)
+    with Watch(watch, out, out) as watched:
+        measures = Measures(
+            held_out=reach_frames(VALIDATION_SCENES, VALIDATION_BEGIN, "validation"),
+            validate_every=watch.validate_every,
+            attempts=partial(_reach, watch.rollouts),
+            rollout_every=watch.rollout_every,
+            record=watched.record,
+        )
+        data = [Frames.map(frames)]
+        robots = [RobotFrames(spec=SPEC, frames=data)]
+        train_frames(config, robots, out, watched.report, converse, measures)
+
+
+def _reach(scenes: int, policy: Path, step: int) -> "Rollouts":
+    """How often the policy ends on the block named in unseen scenes, after those of validation."""
+    from takt.policies.xr0.policy import XR0Policy
+    from takt.training.metrics import Rollouts
+
+    first = VALIDATION_BEGIN + VALIDATION_SCENES
+    require_split(first, scenes, "validation")
+    loaded = XR0Policy.load(policy, SPEC, threads=1)
+    seeds = range(first, first + scenes)
+    found = wilson(reached(InlinePolicy(loaded), loaded.execute_horizon, seeds), scenes)
+    return Rollouts(step=step, successes=found.k, attempts=found.n, low=found.lo, high=found.hi)

@@ -12,7 +12,7 @@ from takt.embodiments.nut_station.spec import SPEC
 from takt.processes import require_processes
 from takt.recipes.attempts import Attempt, attempts
 from takt.recipes.run_folder import claim
-from takt.seeds import require_split
+from takt.seeds import Split, require_split
 from takt.simulation.nut_station.annotation import NUM_POINTS, POINTS_KEY
 from takt.simulation.nut_station.demonstration import (
     PLAN_KEY,
@@ -38,13 +38,14 @@ def record(
     workers: int,
     report: Callable[[int, int], None],
     attempt: Attempt = demonstrate,
+    split: Split = "training",
 ) -> Recorded:
     """Grow the dataset at `root` to `episodes`, from `seed` or after the last one it holds.
 
     `report(done, seed)` follows each episode.
 
     Raises:
-        TaktError: no episode or no worker is asked for, or the seeds are not for training; nothing
+        TaktError: no episode or no worker is asked for, or the seeds are not of `split`; nothing
             is made then. Also what an attempt raised.
         DatasetError: the dataset there is damaged, or cannot be written; its finished episodes
             are safe.
@@ -52,7 +53,7 @@ def record(
     if episodes < 1:
         raise TaktError(f"expected at least 1, got --episodes {episodes}; choose more")
     require_processes("--workers", workers)
-    require_split(seed, episodes, "training")
+    require_split(seed, episodes, split)
     failed = 0
     extras = {POINTS_KEY: 2 * NUM_POINTS, SEED_KEY: 1, PLAN_KEY: PLAN_TICKS * len(SPEC.slots)}
     with LeRobotWriter(root, SPEC, extras=extras) as writer:
@@ -63,7 +64,7 @@ def record(
             return Recorded(writer.num_episodes, failed)
         with closing(attempts(attempt, seed, workers)) as stream:
             for seed, episode in stream:
-                require_split(seed, 1, "training")
+                require_split(seed, 1, split)
                 if episode is None:
                     failed += 1
                     continue

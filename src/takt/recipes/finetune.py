@@ -11,10 +11,12 @@ from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
 from takt.recipes.run_folder import claim, is_claimed
+from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
 from takt.types import EmbodimentSpec, TaktError
 
 if TYPE_CHECKING:
+    from takt.datasets.body import BodyEpisodes
     from takt.datasets.lerobot import LeRobotDataset
 
 BODY_FILE = "body.toml"
@@ -49,6 +51,7 @@ def run(
     out: Path,
     ranks: int,
     log: Callable[[str], None],
+    watch: WatchConfig = STANDARD,
 ) -> Path | None:
     """Fine-tune and return the checkpoint's folder, or None after only the body's file (steps 0).
 
@@ -63,6 +66,7 @@ def run(
     from takt.datasets.lerobot import LeRobotDataset
     from takt.training.parallel import launch
 
+    watch.require()
     if ranks < 1:
         raise TaktError(f"expected at least 1, got --ranks {ranks}; choose more")
     dataset = LeRobotDataset.open(data)
@@ -71,8 +75,8 @@ def run(
         _draft(dataset, config.layout, file)
         log(f"body: drafted from the data; look at every guess in {file}")
     spec = load_embodiment(file)
-    BodyEpisodes.of(dataset, spec)
-    for line in _summary(spec):
+    source = BodyEpisodes.of(dataset, spec)
+    for line in (*_summary(spec), *_warnings(source)):
         log(line)
     if config.steps == 0:
         return None
@@ -83,7 +87,7 @@ def run(
     settings = {**paths, "body": _facts(spec), "finetune": chosen}
     if is_claimed(out):
         claim(out, settings)
-    launch(_train, ranks, config, file, data, start, out, settings)
+    launch(_train, ranks, config, file, data, start, out, settings, watch)
     return out / "policy"
 
 
@@ -109,6 +113,18 @@ def _summary(spec: EmbodimentSpec) -> list[str]:
     return [*lines, f"body: cameras: {', '.join(views)}"]
 
 
+def _warnings(source: "BodyEpisodes") -> list[str]:
+    from takt.datasets.doubts import doubts
+    from takt.datasets.errors import DatasetError, RateMismatchError
+
+    try:
+        return [f"warning: {doubt}" for doubt in doubts(source)]
+    except RateMismatchError:
+        raise
+    except DatasetError as error:  # training stops at it, or leaves the episode out
+        return [f"warning: {error}"]
+
+
 def _facts(spec: EmbodimentSpec) -> dict[str, object]:
     """What a run must not change, by name, so that a difference reads well."""
     space = spec.action_space
@@ -130,18 +146,13 @@ def _train(
     init: Path,
     out: Path,
     settings: Mapping[str, object],
+    watch: WatchConfig,
 ) -> None:
     """One rank. What is refused before the first step leaves the folder free for other settings."""
     from takt.training.finetuning import STAGE, finetune
-    from takt.training.progress import Progress
+    from takt.training.measures import Measures
 
-    with Progress(sys.stderr) as progress:
-        finetune(
-            config,
-            body,
-            data,
-            init,
-            out,
-            lambda step: progress.report(STAGE, step),
-            partial(claim, out, settings),
-        )
+    with Watch(watch, out, out, sys.stderr) as watched:
+        measures = Measures(validate_every=watch.validate_every, record=watched.record)
+        begin, report = partial(claim, out, settings), partial(watched.report, STAGE)
+        finetune(config, body, data, init, out, report, begin, measures)

@@ -4,17 +4,22 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from takt.processes import require_processes
+from takt.recipes.watch import STANDARD, Watch, WatchConfig
+from takt.seeds import VALIDATION_BEGIN
 
 if TYPE_CHECKING:
+    from takt.training.measures import Measures
     from takt.training.pipeline import TrainingConfig
 
 EPISODES = 430
 ROUNDS = 3
 CORRECTIONS = 100  # a round
 CORRECTIONS_SEED = 50_000
+VALIDATION = "validation"  # folder
+VALIDATION_EPISODES = 4  # demonstrations that are never trained on
 
 
 def nut_station() -> "TrainingConfig":
@@ -68,6 +73,7 @@ def run(
     corrections: int,
     ranks: int,
     log: Callable[[str], None],
+    watch: WatchConfig = STANDARD,
 ) -> Path:
     """Demonstrate, train, then correct and refine in rounds; returns the last checkpoint's folder.
 
@@ -75,55 +81,101 @@ def run(
     ranks. Under torchrun every rank calls it.
     """
     from takt.recipes.corrections import correct
-    from takt.recipes.demonstrations import record
     from takt.recipes.run_folder import claim
     from takt.training.parallel import join, launch, on_first_rank
 
     require_processes("--ranks", ranks)
-
-    def show(done: int, seed: int) -> None:
-        if done % 10 == 0:
-            log(f"  {done} episodes (seed {seed})")
-
+    watch.require()
     join()
     asked = {"episodes": episodes, "corrections": corrections}
     on_first_rank(claim, out, {**asked, "training": asdict(config)})
     data, cache = [out / "data"], out / "frames"
     log(f"demonstrations: {episodes} in {data[0]}")
-    on_first_rank(record, data[0], episodes, 0, ranks, show)
+    _record(data[0], episodes, 0, ranks, log)
+    if watch.validate_every:
+        unseen = out / VALIDATION
+        _record(unseen, VALIDATION_EPISODES, VALIDATION_BEGIN, ranks, log, split="validation")
     policy = out / "first" / "policy"
     if not (policy / "model.safetensors").exists():
-        launch(_train, ranks, config, data[0], cache, out / "first")
+        launch(_train, ranks, config, watch, data[0], cache, out / "first")
     for number in range(1, ROUNDS + 1):
         folder = out / f"round-{number}"
         data.append(folder / "corrections")
         log(f"round {number}: {corrections} corrections in {data[-1]}")
         attempt = partial(correct, checkpoint=policy)
         seed = CORRECTIONS_SEED + corrections * (number - 1)  # each attempt is kept
-        on_first_rank(record, data[-1], corrections, seed, ranks, show, attempt)
+        _record(data[-1], corrections, seed, ranks, log, attempt=attempt)
         if not (folder / "policy" / "model.safetensors").exists():
-            launch(_refine, ranks, config, tuple(data), cache, policy, folder)
+            launch(_refine, ranks, config, watch, tuple(data), cache, policy, folder)
         policy = folder / "policy"
     return policy
 
 
-def _train(config: "TrainingConfig", data: Path, cache: Path, out: Path) -> None:
+def _record(
+    root: Path,
+    episodes: int,
+    seed: int,
+    ranks: int,
+    log: Callable[[str], None],
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """On one rank, with the options of `record`; the others wait."""
+    from takt.recipes.demonstrations import record
+    from takt.training.parallel import on_first_rank
+
+    def show(done: int, seed: int) -> None:
+        if done % 10 == 0:
+            log(f"  {done} episodes (seed {seed})")
+
+    on_first_rank(partial(record, **options), root, episodes, seed, ranks, show)
+
+
+def _train(
+    config: "TrainingConfig", watch: WatchConfig, data: Path, cache: Path, out: Path
+) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import train
-    from takt.training.progress import Progress
 
-    with Progress() as progress:
-        train(config, SPEC, data, cache, out, progress.report)
+    with Watch(watch, out.parent, out) as watched:
+        measures = _measures(config, watch, cache, watched)
+        train(config, SPEC, data, cache, out, watched.report, measures)
 
 
 def _refine(
-    config: "TrainingConfig", data: tuple[Path, ...], cache: Path, start: Path, out: Path
+    config: "TrainingConfig",
+    watch: WatchConfig,
+    data: tuple[Path, ...],
+    cache: Path,
+    start: Path,
+    out: Path,
 ) -> None:
     """One rank."""
     from takt.embodiments.nut_station.spec import SPEC
     from takt.training.pipeline import refine
-    from takt.training.progress import Progress
 
-    with Progress() as progress:
-        refine(config, SPEC, data, cache, start, out, progress.report)
+    with Watch(watch, out.parent, out) as watched:
+        measures = _measures(config, watch, cache, watched)
+        refine(config, SPEC, data, cache, start, out, watched.report, measures)
+
+
+def _measures(
+    config: "TrainingConfig", watch: WatchConfig, cache: Path, watched: Watch
+) -> "Measures":
+    """Of validation's demonstrations and cycles."""
+    from takt.embodiments.nut_station.spec import SPEC
+    from takt.recipes.station_rollouts import work
+    from takt.training.frame_cache import load_frames
+    from takt.training.measures import Measures
+
+    held_out = None
+    if watch.validate_every:
+        keys = config.grounding.key, config.plan_key
+        (held_out,) = load_frames([cache.parent / VALIDATION], cache, SPEC, *keys)
+    return Measures(
+        held_out=held_out,
+        validate_every=watch.validate_every,
+        attempts=partial(work, watch.rollouts),
+        rollout_every=watch.rollout_every,
+        record=watched.record,
+    )

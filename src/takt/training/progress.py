@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from takt.training.loop import StepReport
+from takt.training.metrics import StepReport
 from takt.training.parallel import rank
 
 LOG_EVERY_S = 30.0
