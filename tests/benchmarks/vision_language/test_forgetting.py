@@ -44,6 +44,12 @@ def fill(folder, checkpoint, scores, *, name="pope", **change):
     return read_stage(folder)
 
 
+def change_in(comparison, stage=0):
+    change = comparison.changes[stage]
+    assert change
+    return change
+
+
 @pytest.fixture
 def stages(tmp_path):
     """Of 100 questions the base answers 90, a stage 70 (21 lost, 1 gained)."""
@@ -58,7 +64,7 @@ def stages(tmp_path):
 def test_a_stage_is_compared_on_the_same_questions(stages):
     base, after = stages
     (found,) = compare(base, [after])
-    (change,) = found.changes
+    change = change_in(found)
     assert (found.base.rate, found.chance, change.score.rate) == (0.9, 0.5, 0.7)
     assert change.difference.rate == pytest.approx(-0.2)
     # -20/102 -/+ 1.96 sqrt(23 - 400/102) / 102
@@ -70,7 +76,7 @@ def test_a_stage_is_compared_on_the_same_questions(stages):
     assert change.kept.hi == pytest.approx(1 - 0.1121 / 0.4, abs=1e-3)
     assert mean_kept([found], 0) == (pytest.approx(0.5), 1)
     assert [part.title for part in found.categories] == ["a", "b"]
-    assert found.categories[0].changes[0].lost == 21
+    assert change_in(found.categories[0]).lost == 21
 
 
 def test_only_questions_that_all_answered_count(stages, tmp_path):
@@ -78,14 +84,14 @@ def test_only_questions_that_all_answered_count(stages, tmp_path):
     short = fill(tmp_path / "short", "short", [1] * 40)
     (found,) = compare(base, [after, short])
     assert (found.base.n, found.base.rate) == (40, 1.0)
-    assert found.changes[0].difference.rate == pytest.approx(-21 / 40)
+    assert change_in(found).difference.rate == pytest.approx(-21 / 40)
 
 
 def test_skill_at_chance_cannot_be_kept(tmp_path):
     base = fill(tmp_path / "base", "base", [1, 0] * 20)
     after = fill(tmp_path / "after", "after", [1] * 40)
     (found,) = compare(base, [after])
-    assert found.changes[0].kept is None
+    assert change_in(found).kept is None
     assert mean_kept([found], 0) is None
     assert "the base is not above chance" in build_page(base, [after], [found])
 

@@ -110,7 +110,7 @@ def test_the_entry_point_leads_to_the_class(plugin):
 @pytest.mark.skipif(find_spec("lmms_eval") is None, reason="lmms-eval is not installed")
 def test_lmms_eval_scores_a_checkpoint(tmp_path):
     from lmms_eval.evaluator import simple_evaluate  # pyright: ignore[reportMissingImports]
-    from lmms_eval.models import MODEL_REGISTRY_V2  # pyright: ignore[reportAttributeAccessIssue]
+    from lmms_eval.models import MODEL_REGISTRY_V2  # pyright: ignore
     from lmms_eval.tasks import TaskManager  # pyright: ignore[reportMissingImports]
 
     data = write_parquet(tmp_path / "pope.parquet", pope_rows(4))

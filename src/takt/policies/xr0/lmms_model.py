@@ -9,9 +9,9 @@ Without --no-deps pip would bring torchvision, whose wheel breaks transformers o
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from lmms_eval.api.instance import Instance
-from lmms_eval.api.model import lmms
-from lmms_eval.models.registry_v2 import ModelManifest
+from lmms_eval.api.instance import Instance  # pyright: ignore[reportMissingModuleSource]
+from lmms_eval.api.model import lmms  # pyright: ignore[reportMissingModuleSource]
+from lmms_eval.models.registry_v2 import ModelManifest  # pyright: ignore[reportMissingModuleSource]
 from rich.progress import track
 
 from takt.types import TaktError
