@@ -105,7 +105,10 @@ def _on_ray(
         raise TaktError(f"expected at least 1, got --workers {actors}; choose more")
     begun_here = not ray.is_initialized()
     if begun_here:
-        ray.init(log_to_driver=False, include_dashboard=False)
+        try:
+            ray.init(log_to_driver=False)
+        except Exception as error:  # no narrower class: it says what hinders it in words only
+            raise TaktError(f"Ray cannot be begun or reached ({error}); run it again") from error
     try:
         remote = ray.remote(num_gpus=gpus, num_cpus=1)(_Actor)
         pool = ActorPool([remote.remote(begin) for _ in range(min(actors, len(pieces)))])

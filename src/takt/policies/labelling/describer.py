@@ -45,6 +45,8 @@ class QwenDescriber:
     ) -> None:
         self._model, self._tokenizer, self._processor = model, tokenizer, processor
         self._max_tokens = max_tokens
+        # A PreTrainedConfig's part, which its type also lets be a dict.
+        self._merged: int = getattr(model.config.vision_config, "spatial_merge_size") ** 2  # noqa: B009
         self._stops = [token_id(tokenizer, stop) for stop in STOPS]
 
     @classmethod
@@ -68,11 +70,11 @@ class QwenDescriber:
         model = self._model
         pixels = self._processor(images=list(images), return_tensors="pt")
         grids = pixels["image_grid_thw"]
-        counts = (grids.prod(-1) // model.config.vision_config.spatial_merge_size**2).tolist()
+        counts = (grids.prod(-1) // self._merged).tolist()
         text = chat_text(question, counts)
         ids = torch.tensor([self._tokenizer.encode(text, add_special_tokens=False).ids])
         seen = (ids == token_id(self._tokenizer, _IMAGE)).int()
-        answer = model.generate(
+        answer = model.generate(  # pyright: ignore[reportAttributeAccessIssue]
             input_ids=ids.to(model.device),
             attention_mask=torch.ones_like(ids).to(model.device),
             mm_token_type_ids=seen.to(model.device),
