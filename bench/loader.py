@@ -24,7 +24,6 @@ from av.container import InputContainer
 from takt.datasets import video
 from takt.datasets.frame_shards import FrameShards
 from takt.datasets.prefetch import prefetched
-from takt.types import CameraSpec, Episode
 
 CLAIM = 2.0
 RATE_HZ = 30.0
@@ -119,23 +118,7 @@ def prepare(config: Config, folder: Path) -> tuple[OnDemand, FrameShards]:
             rate_hz=RATE_HZ,
         )
         images[name] = video.decode(clip)
-    stamps = np.arange(config.frames) / RATE_HZ
-    still = np.zeros((config.frames, 1), np.float32)
-    episode = Episode(
-        embodiment="bench",
-        instruction="",
-        rate_hz=RATE_HZ,
-        stamps=stamps,
-        images=images,
-        image_stamps=dict.fromkeys(images, stamps),
-        state=still,
-        actions=still,
-    )
-    cameras = tuple(
-        CameraSpec(name=name, view=name, height=config.pixels, width=config.pixels)
-        for name in names
-    )
-    return OnDemand(clips), FrameShards.build([episode], cameras, folder / "shards")
+    return OnDemand(clips), FrameShards.build([images], names, folder / "shards")
 
 
 def samples_per_s(take: Loader, batches: Sequence[np.ndarray], workers: int) -> float:

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,17 @@ def episodes(make_episode: Callable[..., Episode]) -> list[Episode]:
     return [make_episode(seed, ticks) for seed, ticks in enumerate((5, 8))]
 
 
+def images(episodes: list[Episode]) -> list[Mapping[str, np.ndarray]]:
+    return [episode.images for episode in episodes]
+
+
+def names(spec: EmbodimentSpec) -> list[str]:
+    return [camera.name for camera in spec.cameras]
+
+
 @pytest.fixture
 def shards(root: Path, spec: EmbodimentSpec, episodes: list[Episode]) -> FrameShards:
-    return FrameShards.build(episodes, spec.cameras, root, shard_bytes=4000)
+    return FrameShards.build(images(episodes), names(spec), root, shard_bytes=4000)
 
 
 def test_any_frame_of_any_episode(
@@ -43,13 +50,13 @@ def test_interrupted_building_is_begun_again(
     root: Path, spec: EmbodimentSpec, episodes: list[Episode]
 ) -> None:
     with pytest.raises(KeyError, match="top"):
-        FrameShards.build([episodes[0], replace(episodes[1], images={})], spec.cameras, root)
+        FrameShards.build([episodes[0].images, {}], names(spec), root)
     assert not root.exists()
     with pytest.raises(NotADatasetError, match="build them first"):
         FrameShards.open(root)
-    assert len(FrameShards.build(episodes, spec.cameras, root)) == 13
+    assert len(FrameShards.build(images(episodes), names(spec), root)) == 13
     with pytest.raises(TaktError, match="expected a new folder"):
-        FrameShards.build(episodes, spec.cameras, root)
+        FrameShards.build(images(episodes), names(spec), root)
 
 
 def test_damage_is_named(shards: FrameShards) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,8 +12,7 @@ import pytest
 from labelling_fakes import FakeModels
 
 from takt.cli import main
-from takt.datasets.conversion import BadEpisodeError
-from takt.datasets.errors import FeatureMismatchError
+from takt.datasets.errors import BadEpisodeError, FeatureMismatchError
 from takt.datasets.labelling.config import LabelConfig
 from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.recipes.executors import InProcess, Processes, Ray, execute
@@ -77,10 +78,17 @@ def test_processes_make_the_same(made, tmp_path):
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed (pip install '.[ray]')")
-def test_ray_makes_the_same(made, tmp_path):
+def test_ray_makes_the_same(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # for the fakes
     labelled = label(job(tmp_path), Ray(2))
     assert labelled == made[1]
     assert shards(tmp_path) == shards(made[0])
+    with pytest.raises(TaktError, match="no episode can be read"):
+        list(execute(Ray(1), refuse, [0]))
+
+
+def refuse():
+    raise TaktError("no episode can be read")
 
 
 def test_without_ray_the_extra_is_named():

@@ -1,10 +1,13 @@
 """Decoded once, and again when the dataset has changed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tiny
 
 from takt.datasets.body import BodyEpisodes
+from takt.datasets.errors import BadEpisodeError
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
 from takt.training.frame_cache import load_body_frames, load_frames
@@ -47,9 +50,33 @@ def test_chosen_episodes_are_decoded_one_by_one_and_fitted(tmp_path):
     def halve(images):
         return images[:, ::2, ::2]
 
-    frames = load_body_frames(source, (0, 2), cache, halve, "half")
+    frames = load_body_frames(source, (0, 2), cache, halve, "half").frames
     together = stack_episodes([source.episode(0), source.episode(2)], tiny.BODY, fit=halve)
-    for name in ("images", "sizes", "state", "actions", "last", "instructions"):
+    for name in ("sizes", "state", "actions", "last", "instructions"):
         np.testing.assert_array_equal(getattr(frames, name), getattr(together, name))
-    assert frames.images.shape[3] == tiny.PX // 2
-    assert len(load_body_frames(source, (1,), cache, halve, "half")) == 12
+    rows = np.array([20, 3])
+    stored, whole = (each.take(rows, 4).images.astype(int) for each in (frames, together))
+    assert stored.shape == whole.shape
+    other = together.images[rows[::-1]].astype(int)
+    assert np.abs(stored - whole).mean() < 0.5 * np.abs(stored - other).mean()  # JPEG of noise
+    assert len(load_body_frames(source, (1,), cache, halve, "half").frames) == 12
+
+
+def test_damaged_episodes_are_left_out_by_wish_and_named(tmp_path):
+    data, cache = tmp_path / "data", tmp_path / "frames"
+    for seed in range(3):
+        grow(data, seed)
+    source = BodyEpisodes.of(LeRobotDataset.open(data), tiny.BODY)
+    videos = sorted(data.rglob("*.mp4"))
+    damaged = [path for path in videos if "front" in str(path)][1]
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    take = partial(load_body_frames, source, (0, 1, 2), cache, lambda images: images, "whole")
+    with pytest.raises(BadEpisodeError, match=rf"{damaged.name}: episode 1.*--skip-bad"):
+        take()
+    found = take(skip_bad=True)
+    assert len(found.frames) == 24
+    assert len(found.damaged) == 1
+    assert "episode 1" in found.damaged[0]
+    assert take(skip_bad=True).damaged == found.damaged  # from the cache, too
+    with pytest.raises(BadEpisodeError):
+        load_body_frames(source, (1,), cache, lambda images: images, "whole", skip_bad=True)

@@ -264,6 +264,8 @@ def _finetune(config: Finetune) -> int:
         validation = json.loads((config.out / "validation.json").read_text())
         result |= {"checkpoint": str(policy), "validation": validation}
         print(_error_line(validation))
+        if damaged := validation["damaged_episodes"]:
+            print(f"episodes: {len(damaged)} damaged ones were left out, see validation.json")
         if damaged := validation.get("damaged_conversations"):
             print(f"conversations: {damaged} damaged rows were drawn and left out")
         print(f"checkpoint: {policy}")

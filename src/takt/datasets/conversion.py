@@ -7,6 +7,7 @@ from pathlib import Path
 
 from takt.datasets.atomic import write_atomically
 from takt.datasets.errors import (
+    BadEpisodeError,
     CameraMismatchError,
     CorruptFileError,
     DatasetError,
@@ -51,16 +52,6 @@ class Converted:
 
     episodes: int
     faults: tuple[Fault, ...]
-
-
-class BadEpisodeError(DatasetError):
-    """An episode of the source cannot be read, and bad ones are not to be skipped."""
-
-    def __init__(self, error: EpisodeError) -> None:
-        """Say what is wrong and how to go on."""
-        message = str(error).removeprefix(f"{error.path}: ")
-        advice = "mend it, or run again with --skip-bad to leave such episodes out"
-        super().__init__(error.path, f"{message}; {advice}")
 
 
 def convert(

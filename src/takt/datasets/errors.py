@@ -44,6 +44,16 @@ class EpisodeError(CorruptFileError):
         return error if isinstance(error, cls) else cls(error.path, episode, error.reason)
 
 
+class BadEpisodeError(DatasetError):
+    """An episode cannot be read, and bad ones are not to be skipped."""
+
+    def __init__(self, error: EpisodeError) -> None:
+        """Say what is wrong and how to go on."""
+        message = str(error).removeprefix(f"{error.path}: ")
+        advice = "mend it, or run again with --skip-bad to leave such episodes out"
+        super().__init__(error.path, f"{message}; {advice}")
+
+
 class MissingColumnError(CorruptFileError):
     """A parquet file lacks a column that the metadata names."""
 

@@ -10,7 +10,7 @@ A tenth of the size of mapped raw frames, and several times as fast as seeking i
 import io
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import PIL.Image
 from takt.datasets.encoded_image import decode_image
 from takt.datasets.errors import CorruptFileError, NotADatasetError
 from takt.datasets.metadata import read_json
-from takt.types import CameraSpec, Episode, TaktError
+from takt.types import CameraSpec, TaktError
 
 QUALITY = 90  # 95 takes half as many bytes again
 SHARD_BYTES = 256 << 20
@@ -38,12 +38,14 @@ class FrameShards:
     @classmethod
     def build(
         cls,
-        episodes: Iterable[Episode],
-        cameras: tuple[CameraSpec, ...],
+        episodes: Iterable[Mapping[str, np.ndarray]],
+        cameras: Sequence[str],
         folder: Path,
         shard_bytes: int = SHARD_BYTES,
     ) -> "FrameShards":
-        """Write the frames of `cameras`; one episode is in memory at a time.
+        """Write the images of `cameras`, (tick, height, width, 3) uint8 by name for each episode.
+
+        One episode is in memory at a time.
 
         `folder` appears once all of it is there: what was interrupted is begun again.
 
@@ -57,15 +59,16 @@ class FrameShards:
         draft.mkdir(parents=True)
         writer = _ShardWriter(draft, shard_bytes)
         rows: list[list[tuple[int, int, int]]] = []
+        sizes: dict[str, list[int]] = {}
         for episode in episodes:
-            for tick in range(len(episode.stamps)):
-                images = [episode.images[camera.name][tick] for camera in cameras]
+            views = {camera: episode[camera] for camera in cameras}
+            sizes = {camera: list(view.shape[1:3]) for camera, view in views.items()}
+            for images in zip(*views.values(), strict=True):
                 rows.append([writer.add(_jpeg(image)) for image in images])
         writer.close()
         if not rows:
             raise TaktError(f"{folder}: expected frames to keep, got none; record an episode first")
         np.save(draft / "index.npy", np.array(rows, np.int64))
-        sizes = {camera.name: [camera.height, camera.width] for camera in cameras}
         (draft / "cameras.json").write_text(json.dumps(sizes))
         draft.rename(folder)
         return cls.open(folder)

@@ -116,10 +116,9 @@ def perform(runs: Sequence[Run], workers: int, log: Callable[[str], None]) -> No
 
 def _perform_one(run: Run) -> str:
     """Train and work; returns a line about it."""
-    import torch
+    from takt.training.parallel import launch
 
-    torch.set_num_threads(1)
-    _train(run)
+    launch(_train, 1, run)  # in this process, on one thread
     _work(run)
     results = run.results()
     installed = sum(result.installed for result in results)
@@ -169,6 +168,7 @@ class _Watch:
 
 def left_half(frames: "Frames") -> "Frames":
     """The whole station's frames as the left side's, which has an instruction of its own."""
+    assert isinstance(frames.images, np.ndarray)
     return replace(
         frames,
         images=frames.images[:, :CAMERAS],

@@ -10,8 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from takt.datasets.atomic import write_atomically
-from takt.datasets.conversion import BadEpisodeError, Fault
-from takt.datasets.errors import CameraMismatchError, CorruptFileError, DatasetError, EpisodeError
+from takt.datasets.conversion import Fault
+from takt.datasets.errors import (
+    BadEpisodeError,
+    CameraMismatchError,
+    CorruptFileError,
+    DatasetError,
+    EpisodeError,
+)
 from takt.datasets.labelling.axes import Axes
 from takt.datasets.labelling.config import LabelConfig
 from takt.datasets.labelling.embodied_questions import StateRange

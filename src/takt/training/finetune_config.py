@@ -53,7 +53,7 @@ class FinetuneConfig:
     frames_per_conversation: int = 6
     """Frames of a batch for one conversation, of which each rank has one at least."""
     skip_bad: bool = False
-    """Draw another conversation where one is damaged; they are counted at the end."""
+    """Leave out damaged episodes and conversations; they are counted at the end."""
     seed: int = 0
     """Of the split, the batches and the adapters."""
 

@@ -33,7 +33,7 @@ from takt.training.finetune_config import FinetuneConfig
 from takt.training.finetuning_words import open_conversations, with_conversations
 from takt.training.flow_objective import FlowObjective
 from takt.training.flow_training import FlowTraining
-from takt.training.frame_cache import load_body_frames
+from takt.training.frame_cache import BodyFrames, load_body_frames
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
@@ -83,25 +83,26 @@ def finetune(
     require_frames(source, episodes, config.batch)
     Shard(rank(), world_size()).rows(config.batch)
     checkpoint = open_start(init, config)
-    frames, unseen = (
-        _frames(source, part, out / "frames", checkpoint) for part in (episodes, held_out)
-    )
-    assert frames is not None
+    read = partial(_frames, source, out / "frames", checkpoint, config)
+    trained_on, unseen = read(episodes), read(held_out)
+    assert trained_on is not None
+    frames = trained_on.frames
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher, actions = _batcher(checkpoint, frames, spec)
     words = open_conversations(config, checkpoint)
     on_first_rank(begin)
-    measures = replace(measures, held_out=unseen)
+    measures = replace(measures, held_out=unseen and unseen.frames)
     _train(checkpoint, batcher, words, config, out, report, measures, spec)
     if rank() != 0:
         return
     save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
-    result: dict[str, object] = {"episodes": list(held_out)}
+    damaged = [line for part in (trained_on, unseen) if part for line in part.damaged]
+    result: dict[str, object] = {"episodes": list(held_out), "damaged_episodes": damaged}
     if words is not None:
         result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
     measure = partial(open_loop_error, checkpoint.model, batcher, actions=actions, seed=config.seed)
     if unseen is not None:
-        result |= measure(unseen).to_json(spec)
+        result |= measure(unseen.frames).to_json(spec)
     trained = measure(frames, limit=TRAINED_FRAMES).to_json(spec)
     result["trained_error_by_step_std"] = trained["error_by_step_std"]
     text = json.dumps(result, indent=1) + "\n"
@@ -184,15 +185,21 @@ def choose_horizon(
 
 
 def _frames(
-    source: BodyEpisodes, episodes: Sequence[int], cache: Path, checkpoint: Checkpoint
-) -> Frames | None:
-    config = checkpoint.model.config
+    source: BodyEpisodes,
+    cache: Path,
+    checkpoint: Checkpoint,
+    config: FinetuneConfig,
+    episodes: Sequence[int],
+) -> BodyFrames | None:
     if not episodes:
         return None
-    size = (config.image_pixels, config.image_rule, config.vision.token_pixels)
-    return load_body_frames(
-        source, episodes, cache, lambda view: fit_images(view, config).numpy(), size
-    )
+    model = checkpoint.model.config
+    size = (model.image_pixels, model.image_rule, model.vision.token_pixels)
+
+    def fit(view: np.ndarray) -> np.ndarray:
+        return fit_images(view, model).numpy()
+
+    return load_body_frames(source, episodes, cache, fit, size, skip_bad=config.skip_bad)
 
 
 def _statistics(

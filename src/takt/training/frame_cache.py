@@ -1,18 +1,24 @@
 """Datasets decoded once, kept on disk, mapped by every rank."""
 
 import hashlib
+import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from takt.datasets.body import BodyEpisodes
+from takt.datasets.errors import BadEpisodeError, DatasetError, EpisodeError
+from takt.datasets.frame_shards import FrameShards
 from takt.datasets.lerobot import LeRobotDataset
-from takt.training.frames import Fit, Frames, stack_episodes
+from takt.training.frames import SHARDS, Fit, Frames, stack_episodes
 from takt.training.parallel import barrier, rank
+from takt.training.sharded_images import ShardedImages
 from takt.types import EmbodimentSpec
+
+_DAMAGED = "damaged.json"
 
 
 def load_frames(
@@ -39,19 +45,37 @@ def load_frames(
     return [Frames.map(folder) for folder in folders]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyFrames:
+    """Frames of a dataset, and what was wrong with each episode that was left out."""
+
+    frames: Frames
+    damaged: tuple[str, ...]
+
+
 def load_body_frames(
-    source: BodyEpisodes, episodes: Sequence[int], cache: Path, fit: Fit, image_size: object
-) -> Frames:
-    """As `load_frames`, of the given episodes; one is in memory at a time.
+    source: BodyEpisodes,
+    episodes: Sequence[int],
+    cache: Path,
+    fit: Fit,
+    image_size: object,
+    *,
+    skip_bad: bool = False,
+) -> BodyFrames:
+    """As `load_frames`, of the given episodes, as JPEG shards; one is in memory at a time.
 
     `image_size` tells what `fit` makes of an image: frames of another one are decoded anew.
+
+    Raises:
+        BadEpisodeError: an episode is damaged and not to be skipped, or all of them are.
     """
     root = source.dataset.metadata.root
-    taken = (source.state, source.actions, tuple(episodes), image_size)
+    taken = (source.state, source.actions, tuple(episodes), image_size, skip_bad)
     folder = cache / _fingerprint(root, source.spec, taken)
-    _decode_once(folder, lambda draft: _save_one_by_one(source, episodes, fit, draft))
+    _decode_once(folder, lambda draft: _shard(source, episodes, fit, draft, skip_bad=skip_bad))
     barrier()
-    return Frames.map(folder)
+    damaged = json.loads((folder / _DAMAGED).read_text())
+    return BodyFrames(frames=Frames.map(folder), damaged=tuple(damaged))
 
 
 def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:
@@ -63,24 +87,35 @@ def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:
         draft.rename(folder)
 
 
-def _save_one_by_one(source: BodyEpisodes, episodes: Sequence[int], fit: Fit, draft: Path) -> None:
-    """As `Frames.save` of all episodes; images go to disk as they come."""
-    total, row = sum(source.length(index) for index in episodes), 0
-    path = draft / "images.growing"
-    images: np.memmap | None = None
+def _shard(
+    source: BodyEpisodes, episodes: Sequence[int], fit: Fit, draft: Path, *, skip_bad: bool
+) -> None:
+    names = [camera.name for camera in source.spec.cameras]
     parts: list[Frames] = []
-    for index in episodes:
-        part = stack_episodes([source.episode(index)], source.spec, fit=fit)
-        if images is None:
-            shape = (total, *part.images.shape[1:])
-            images = np.lib.format.open_memmap(path, "w+", part.images.dtype, shape)
-        images[row : row + len(part)] = part.images
-        row += len(part)
-        parts.append(replace(part, images=part.images[:0]))
-    if images is not None:
-        images.flush()
-    Frames.join(parts).save(draft)
-    path.replace(draft / "images.npy")
+    damaged: list[str] = []
+
+    def decoded() -> Iterator[dict[str, np.ndarray]]:
+        for index in episodes:
+            try:
+                part = stack_episodes([source.episode(index)], source.spec, fit=fit)
+            except DatasetError as error:
+                named = EpisodeError.of(error, index)
+                if not skip_bad or len(damaged) + 1 == len(episodes):
+                    raise BadEpisodeError(named) from error
+                damaged.append(str(named))
+                continue
+            images = part.images[np.arange(len(part))]
+            parts.append(replace(part, images=images[:0]))
+            yield {
+                name: images[:, view, :height, :width]
+                for view, (name, (height, width)) in enumerate(
+                    zip(names, part.sizes.tolist(), strict=True)
+                )
+            }
+
+    shards = FrameShards.build(decoded(), names, draft / SHARDS)
+    replace(Frames.join(parts), images=ShardedImages(shards)).save(draft)
+    (draft / _DAMAGED).write_text(json.dumps(damaged))
 
 
 def _fingerprint(root: Path, spec: EmbodimentSpec, taken: tuple[object, ...]) -> str:

@@ -38,7 +38,7 @@ class FrameQuestions:
             for number, name in enumerate(self._names)
         ]
         order = rng.permutation(len(turns))
-        image = np.ascontiguousarray(frames.images[row, 0, :height, :width])
+        image = np.ascontiguousarray(frames.images[np.array([row])][0, 0, :height, :width])
         return Conversation(images=(image,), turns=tuple(turns[i] for i in order))
 
     def _answer(self, point: np.ndarray) -> str:

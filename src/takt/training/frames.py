@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from takt.datasets.frame_shards import FrameShards
+from takt.training.sharded_images import ShardedImages
 from takt.types import EmbodimentSpec, Episode, TaktError
+
+SHARDS = "images"  # folder beside the arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +21,8 @@ class Frames:
     """Every tick that a chunk can start from, row by row.
 
     Attributes:
-        images: (N, V, height, width, 3) uint8; a smaller view lies in the top left corner.
+        images: (N, V, height, width, 3) uint8; a smaller view lies in the top left corner. As
+            JPEG shards where they are large or many.
         sizes: (V, 2) height and width of each view.
         state: (N, A).
         actions: (N, A) absolute.
@@ -28,7 +33,7 @@ class Frames:
         instructions: (N,) text of each frame's task, "" where the dataset names none.
     """
 
-    images: np.ndarray
+    images: np.ndarray | ShardedImages
     sizes: np.ndarray
     state: np.ndarray
     actions: np.ndarray
@@ -42,16 +47,23 @@ class Frames:
         return len(self.last)
 
     def save(self, folder: Path) -> None:
-        """Write one .npy file per field, so that every rank maps the same pages."""
+        """Write one .npy file per field, so that every rank maps the same pages.
+
+        Sharded images are where they are: `folder` must be that of their shards' folder.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for field in fields(self):
-            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
+            if not isinstance(value := getattr(self, field.name), ShardedImages):
+                np.save(folder / f"{field.name}.npy", value)
 
     @classmethod
     def map(cls, folder: Path) -> "Frames":
         """Open what `save` wrote without reading it."""
         paths = {field.name: folder / f"{field.name}.npy" for field in fields(cls)}
-        return cls(**{name: np.load(path, mmap_mode="r") for name, path in paths.items()})
+        arrays = {n: np.load(p, mmap_mode="r") for n, p in paths.items() if p.exists()}
+        if "images" not in arrays:
+            arrays["images"] = ShardedImages(FrameShards.open(folder / SHARDS))
+        return cls(**arrays)
 
     @classmethod
     def join(cls, parts: "Sequence[Frames]") -> "Frames":
