@@ -114,7 +114,8 @@ def _on_ray(
         pool = ActorPool([remote.remote(begin) for _ in range(min(actors, len(pieces)))])
         yield from pool.map_unordered(lambda actor, piece: actor.work.remote(piece), pieces)
     except ray.exceptions.RayTaskError as error:
-        raise error.as_instanceof_cause() from error
+        # What the worker raised: Ray's own words are a traceback.
+        raise (error.cause if isinstance(error.cause, TaktError) else error) from None
     except ray.exceptions.RayError as error:
         raise TaktError(f"Ray gave up ({error}); what is done is kept: run again") from error
     finally:
