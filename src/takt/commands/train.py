@@ -3,122 +3,25 @@
 import json
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, arg, subcommand
+from tyro.conf import FlagCreatePairsOff
 
-from takt.extras import require_extra
-from takt.recipes.ablation import AblationConfig
-from takt.recipes.finetune import BODY_FILE, RECIPES
-from takt.recipes.plan import PlannedName, rows, table
-from takt.recipes.watch import STANDARD, WatchConfig
-from takt.training.finetune_config import FinetuneConfig
-from takt.training.plan_config import PlanConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NutStation:
-    """The nut station's policy, from nothing. A run that was stopped goes on where it was."""
-
-    out: Path = Path("out/nut-station")
-    """Run folder; holds data, every stage's state and a checkpoint per round."""
-    episodes: int | None = None
-    """Demonstrations to record; the recipe's number by default."""
-    corrections: int | None = None
-    """Corrected attempts to record a round; the recipe's number by default."""
-    scale: float = 1.0
-    """Multiplies every stage's steps; below 1 for a quick look."""
-    ranks: int = 2
-    """Processes for recording and training, one core each."""
-    watch: Annotated[WatchConfig, arg(name="")] = STANDARD
-    dry: Annotated[PlanConfig, arg(name="")] = PlanConfig()
-    json: bool = False
-    """Print one JSON object as the last line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocks:
-    """Reach the block that is named, from pictures. A run that was stopped goes on where it was."""
-
-    out: Path = Path("out/blocks")
-    """Run folder; holds the scenes, every stage's state and the checkpoint."""
-    scenes: int | None = None
-    """Scenes to draw; the recipe's number by default."""
-    words: bool = True
-    """Learn words before acting, and beside it."""
-    co_training: bool = True
-    """Keep learning words while the language model learns to act."""
-    scale: float = 1.0
-    """Multiplies every stage's steps; below 1 for a quick look."""
-    seed: int = 0
-    """Of weights and draws."""
-    ranks: int = 2
-    """Processes, one core each."""
-    watch: Annotated[WatchConfig, arg(name="")] = STANDARD
-    json: bool = False
-    """Print one JSON object as the last line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ablation:
-    """What each part of the recipe is worth. A run that was stopped goes on where it was."""
-
-    config: Annotated[AblationConfig, arg(name="")]
-    out: Path = Path("out/ablation")
-    """Folder of all runs and of ablation.json."""
-    json: bool = False
-    """Print one JSON object as the last line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
-    """The paper's recipe at 4.7 B, for --plan only: its data is not public."""
-
-    dry: Annotated[PlanConfig, arg(name="")] = PlanConfig()
-    json: bool = False
-    """Print one JSON object as the last line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finetune:
-    """Train a checkpoint on a LeRobot dataset. A run that was stopped goes on where it was."""
-
-    data: Path
-    """LeRobot dataset, v2.1 or v3.0."""
-    config: Annotated[FinetuneConfig, arg(name="")]
-    init: Path | None = None
-    """Folder of the checkpoint to start from; the shipped nano one by default."""
-    body: Path | None = None
-    """The body's file (examples/desk_arm.toml); by default OUT/body.toml, which is drafted from the
-    data if it is not there."""
-    out: Path = Path("out/finetune")
-    """Run folder: body.toml, run.json, frames, training state, policy, validation.json."""
-    ranks: int = 1
-    """Processes, one core each."""
-    watch: Annotated[WatchConfig, arg(name="")] = STANDARD
-    json: bool = False
-    """Print one JSON object as the last line."""
-
-
-def _named(recipe: str) -> Any:  # noqa: ANN401
-    default = Finetune(data=tyro.MISSING, config=RECIPES[recipe], out=Path("out") / recipe)
-    return subcommand(recipe, default=default)
-
-
-Command = (
-    Annotated[NutStation, subcommand("nut-station")]
-    | Annotated[Blocks, subcommand("blocks")]
-    | Annotated[Ablation, subcommand("ablation")]
-    | Annotated[Released, subcommand("xr0")]
-    | Annotated[Finetune, _named("finetune")]
-    | Annotated[Finetune, _named("libero")]
-    | Annotated[Finetune, _named("calvin")]
-    | Annotated[Finetune, _named("fractal")]
-    | Annotated[Finetune, _named("bridge")]
+from takt.commands.train_options import (
+    Ablation,
+    Blocks,
+    Command,
+    Finetune,
+    NutStation,
+    Pretrain,
+    Released,
 )
+from takt.extras import require_extra
+from takt.recipes.finetune import BODY_FILE
+from takt.recipes.plan import PlannedName, rows, table
+from takt.training.plan_config import PlanConfig
 
 
 def main(argv: list[str]) -> int:
@@ -129,11 +32,11 @@ def main(argv: list[str]) -> int:
             return _plan("nut-station", dry, command.json)
         case Released():
             return _plan("xr0", command.dry, command.json)
-        case NutStation() | Blocks() | Ablation() | Finetune():
+        case NutStation() | Blocks() | Ablation() | Pretrain() | Finetune():
             return _run(command)
 
 
-def _run(command: NutStation | Blocks | Ablation | Finetune) -> int:
+def _run(command: NutStation | Blocks | Ablation | Pretrain | Finetune) -> int:
     try:
         match command:
             case NutStation():
@@ -145,6 +48,9 @@ def _run(command: NutStation | Blocks | Ablation | Finetune) -> int:
             case Ablation():
                 require_extra("train,sim,data", "takt train")
                 return _ablation(command)
+            case Pretrain():
+                require_extra("train,data", "takt train")
+                return _pretrain(command)
             case Finetune():
                 require_extra("train,data", "takt train")
                 return _finetune(command)
@@ -234,6 +140,20 @@ def _ablation(command: Ablation) -> int:
     if command.json:
         print(json.dumps(found))
     return 0
+
+
+def _pretrain(command: Pretrain) -> int:
+    from takt.recipes.pretrain import run
+
+    policy = run(
+        command.config,
+        mixture=command.mixture,
+        out=command.out,
+        ranks=command.ranks,
+        watch=command.watch,
+        log=lambda line: print(line, flush=True),
+    )
+    return _tell(policy, as_json=command.json)
 
 
 def _tell(policy: Path, *, as_json: bool) -> int:

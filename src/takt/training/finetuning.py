@@ -22,24 +22,25 @@ from takt.policies.xr0.checkpoint import (
     save_checkpoint,
 )
 from takt.policies.xr0.config import CONTRACTS
-from takt.policies.xr0.images import fit_images
 from takt.policies.xr0.lora import add_adapters, merge_adapters
 from takt.policies.xr0.released_config import MissingContractError
 from takt.policies.xr0.weights import read_weights
-from takt.training.batches import Batcher
+from takt.training.batches import Batch, Batcher
 from takt.training.body_statistics import fit_body, require_alive
 from takt.training.engine import Replicated, Sharded
 from takt.training.finetune_config import FinetuneConfig
-from takt.training.finetuning_words import open_conversations, with_conversations
 from takt.training.flow_objective import FlowObjective
 from takt.training.flow_training import FlowTraining
-from takt.training.frame_cache import BodyFrames, load_body_frames
+from takt.training.frame_cache import fitted_frames
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
+from takt.training.mixture import CoTraining
 from takt.training.parallel import on_first_rank, rank, world_size
 from takt.training.shards import Shard
+from takt.training.stage import Source
 from takt.training.validation import open_loop_error
+from takt.training.vision_language import Conversations, open_conversations
 from takt.transforms.actions import ActionTransform
 from takt.types import EmbodimentSpec, TaktError
 
@@ -83,13 +84,14 @@ def finetune(
     require_frames(source, episodes, config.batch)
     Shard(rank(), world_size()).rows(config.batch)
     checkpoint = open_start(init, config)
-    read = partial(_frames, source, out / "frames", checkpoint, config)
-    trained_on, unseen = read(episodes), read(held_out)
-    assert trained_on is not None
+    model = checkpoint.model.config
+    read = partial(fitted_frames, source, cache=out / "frames", config=model)
+    trained_on = read(episodes, skip_bad=config.skip_bad)
+    unseen = read(held_out, skip_bad=config.skip_bad) if held_out else None
     frames = trained_on.frames
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher, actions = _batcher(checkpoint, frames, spec)
-    words = open_conversations(config, checkpoint)
+    words = open_conversations(config.conversations, checkpoint.tokenizer, skip_bad=config.skip_bad)
     on_first_rank(begin)
     measures = replace(measures, held_out=unseen and unseen.frames)
     _train(checkpoint, batcher, words, config, out, report, measures, spec)
@@ -101,8 +103,7 @@ def finetune(
     if words is not None:
         result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
     measure = partial(open_loop_error, checkpoint.model, batcher, actions=actions, seed=config.seed)
-    if unseen is not None:
-        result |= measure(unseen.frames).to_json(spec)
+    result |= measure(unseen.frames).to_json(spec) if unseen else {}
     trained = measure(frames, limit=TRAINED_FRAMES).to_json(spec)
     result["trained_error_by_step_std"] = trained["error_by_step_std"]
     text = json.dumps(result, indent=1) + "\n"
@@ -184,24 +185,6 @@ def choose_horizon(
     return horizon, execute
 
 
-def _frames(
-    source: BodyEpisodes,
-    cache: Path,
-    checkpoint: Checkpoint,
-    config: FinetuneConfig,
-    episodes: Sequence[int],
-) -> BodyFrames | None:
-    if not episodes:
-        return None
-    model = checkpoint.model.config
-    size = (model.image_pixels, model.image_rule, model.vision.token_pixels)
-
-    def fit(view: np.ndarray) -> np.ndarray:
-        return fit_images(view, model).numpy()
-
-    return load_body_frames(source, episodes, cache, fit, size, skip_bad=config.skip_bad)
-
-
 def _statistics(
     checkpoint: Checkpoint, frames: Frames, spec: EmbodimentSpec, config: FinetuneConfig
 ) -> BodyStatistics:
@@ -257,7 +240,10 @@ def _train(
         frozen=frozen,
         objective=FlowObjective(),
     )
-    source = with_conversations(batcher, words, config, checkpoint)
+    source: Source[Batch] = batcher
+    if words is not None:
+        talk = Conversations(words.draw, model.config, checkpoint.tokenizer)
+        source = CoTraining(batcher, talk, config.frames_per_conversation)
     checks = measures.checks(STAGE, stage, batcher, checkpoint, spec, loop)
     train_stage(stage, source, loop, out / STAGE, report, engine, checks)
     if config.lora is not None:

@@ -13,6 +13,8 @@ from takt.datasets.body import BodyEpisodes
 from takt.datasets.errors import BadEpisodeError, DatasetError, EpisodeError
 from takt.datasets.frame_shards import FrameShards
 from takt.datasets.lerobot import LeRobotDataset
+from takt.policies.xr0.config import XR0Config
+from takt.policies.xr0.images import fit_images
 from takt.training.frames import SHARDS, Fit, Frames, stack_episodes
 from takt.training.parallel import barrier, rank
 from takt.training.sharded_images import ShardedImages
@@ -76,6 +78,23 @@ def load_body_frames(
     barrier()
     damaged = json.loads((folder / _DAMAGED).read_text())
     return BodyFrames(frames=Frames.map(folder), damaged=tuple(damaged))
+
+
+def fitted_frames(
+    source: BodyEpisodes,
+    episodes: Sequence[int],
+    cache: Path,
+    config: XR0Config,
+    *,
+    skip_bad: bool = False,
+) -> BodyFrames:
+    """`load_body_frames` with images as small as the policy looks at them."""
+    size = (config.image_pixels, config.image_rule, config.vision.token_pixels)
+
+    def fit(view: np.ndarray) -> np.ndarray:
+        return fit_images(view, config).numpy()
+
+    return load_body_frames(source, episodes, cache, fit, size, skip_bad=skip_bad)
 
 
 def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:

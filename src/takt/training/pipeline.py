@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from takt.policies.xr0.backbone import load_backbone
 from takt.policies.xr0.checkpoint import (
     BodyStatistics,
     Checkpoint,
@@ -142,9 +143,7 @@ def train_frames(
     Raises:
         DeadStatisticsError: an action axis never moves.
     """
-    torch.manual_seed(config.seed)
-    if start is None:
-        start = Checkpoint(model=XR0(config.model), tokenizer=build_tokenizer(), bodies={})
+    start = begin(config) if start is None else start
     for robot in robots:
         if robot.spec.name not in start.bodies:
             start.bodies[robot.spec.name] = fit(robot.frames[0], robot.spec, config)
@@ -153,6 +152,18 @@ def train_frames(
     run_stages(names, start, robots, config, out, report, converse, measures)
     if rank() == 0:
         save_checkpoint(out / "policy", start, WEIGHTS_DTYPE)
+
+
+def begin(config: TrainingConfig, backbone: Path | None = None) -> Checkpoint:
+    """Random weights and takt's own tokenizer, or the VLM and the tokenizer of `backbone`.
+
+    Raises:
+        CheckpointError: `backbone` is no Qwen3-VL of the model's size.
+    """
+    torch.manual_seed(config.seed)
+    model = XR0(config.model)
+    tokenizer = build_tokenizer() if backbone is None else load_backbone(model, backbone)
+    return Checkpoint(model=model, tokenizer=tokenizer, bodies={})
 
 
 def refine(

@@ -1,7 +1,8 @@
 """Next-token prediction on conversations about images (paper section 2.2, step 1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.policies.common.flow import masked_mean
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.conversation import Dialogues, dialogues
@@ -45,6 +47,20 @@ class Conversations:
         # Seeds of scenes are single numbers: a pair never draws one that is tested on.
         drawn = [self._converse(np.random.default_rng((seed, 1))) for seed in seeds]
         return DialogueBatch(dialogues(drawn, self._config, self._tokenizer), shard)
+
+
+def open_conversations(
+    paths: Sequence[Path], tokenizer: Tokenizer, *, skip_bad: bool = False
+) -> VisionLanguageSet | None:
+    """The rows of vision-language sets, each drawn equally often; None without a path.
+
+    Raises:
+        DatasetError: there is no such set.
+    """
+    if not paths:
+        return None
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    return VisionLanguageSet.open(paths, skip_bad=skip_bad, reserved=special)
 
 
 class VisionLanguage(Stage[DialogueBatch]):

@@ -107,7 +107,7 @@ def load_checkpoint(
     preprocessor = read_json(directory / PREPROCESSOR)
     config = with_image_settings(config, preprocessor)
     bodies = read_bodies(preprocessor, config)
-    tokenizer = _read_tokenizer(directory / TOKENIZER)
+    tokenizer = read_tokenizer(directory / TOKENIZER)
     model = load_weights(config, directory, dtype=dtype, device=device)
     return Checkpoint(model=model, tokenizer=tokenizer, bodies=bodies)
 
@@ -153,7 +153,8 @@ def _check_contract(stored: Contract, asked: Contract) -> None:
         )
 
 
-def _read_tokenizer(path: Path) -> Tokenizer:
+def read_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer's file; a `CheckpointError` if it is missing or broken."""
     try:
         return Tokenizer.from_file(str(existing_file(path)))
     except CheckpointError:
