@@ -89,6 +89,21 @@ def test_a_dataset_becomes_a_policy_of_its_body(name, init, tmp_path):
     assert validation["frames"] == {0: 12, 1: 15, 2: 9, 3: 20}[validation["episodes"][0]]
 
 
+@pytest.mark.parametrize(
+    ("contract", "objective", "losses"),
+    [
+        ("causal", "synchronous", {"loss"}),
+        ("training_time_rtc", "prefixed", {"loss"}),
+        ("xr0_posttrain", "released", {"loss", "mse", "frequency"}),
+    ],
+)
+def test_baselines_are_settings_of_the_same_code(contract, objective, losses, init, tmp_path):
+    config = replace(CONFIG, contract=contract, objective=objective)
+    reports = train(FIXTURES / "v30_video_0.6.1", init, tmp_path, config)
+    assert set(reports[-1].losses) == losses
+    assert load_checkpoint(tmp_path / "policy").model.config.contract.name == contract
+
+
 def test_conversations_are_learnt_beside_the_frames(init, tmp_path):
     image = encode_image(np.full((32, 32, 3), 90, np.uint8))
     rows = [Row(id=str(k), images=(image,), turns=(Turn("What?", "Grey."),)) for k in range(3)]

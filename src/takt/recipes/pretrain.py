@@ -10,6 +10,7 @@ from takt.embodiments import embodiment_spec
 from takt.embodiments.slot_table import require_one_layout, slot_table
 from takt.processes import require_processes
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
+from takt.training.flow_objective import ObjectiveName
 from takt.types import EmbodimentSpec, TaktError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class PretrainConfig:
     """Updates of stage 2, the action expert on the frozen VLM."""
     post: int = 0
     """Updates of everything, to act while thinking: for a mixture that is the target's own."""
+    objective: ObjectiveName = "paper"
+    """Of the stages with the action expert, as for `takt train finetune`."""
     batch: int = 64
     """Frames an update."""
     lr: float = 1e-3
@@ -66,10 +69,10 @@ class PretrainConfig:
 
 
 def training(config: PretrainConfig) -> "TrainingConfig":
-    """The stages, with the objective of the paper's post-training."""
+    """The stages as the pipeline runs them."""
     from takt.policies.xr0.config import XR0_POSTTRAIN
     from takt.policies.xr0.presets import preset_or_file
-    from takt.training.flow_objective import PAPER
+    from takt.training.flow_objective import OBJECTIVES
     from takt.training.loop import LoopConfig
     from takt.training.pipeline import STAGES, Grounding, TrainingConfig
 
@@ -88,7 +91,7 @@ def training(config: PretrainConfig) -> "TrainingConfig":
         draws=4,
         grounding=Grounding(key="", points_per_view=0, mirror=()),
         plan_key=None,
-        objective=PAPER,
+        objective=OBJECTIVES[config.objective],
         frames_per_conversation=config.frames_per_conversation,
         refine=LoopConfig(steps=0, batch_size=config.batch),
         seed=config.seed,

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from takt.training.flow_objective import ObjectiveName
 from takt.types import TaktError
 
-ContractName = Literal["hf_release", "xr0_posttrain"]
+ContractName = Literal["hf_release", "xr0_posttrain", "causal", "training_time_rtc"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,12 @@ class FinetuneConfig:
     """T_e, actions executed before the next chunk is asked for: by default the checkpoint's for
     this body, else half the chunk."""
     contract: ContractName | None = None
-    """How the action tokens are treated; by default as config.json of the checkpoint says."""
+    """How the action tokens are treated; by default as config.json of the checkpoint says. Two are
+    baselines: causal, a plain flow policy, and training_time_rtc."""
+    objective: ObjectiveName = "prefixed"
+    """prefixed: chunks may begin with committed actions, where the contract allows it; paper: and
+    errors are weighted by those the policy makes now; released: as the released trainer;
+    synchronous: no committed actions."""
     image_pixels: tuple[int, int] | None = None
     """Smallest and largest area of an image; by default the checkpoint's."""
     layout: str | None = None

@@ -29,7 +29,7 @@ from takt.training.batches import Batch, Batcher
 from takt.training.body_statistics import fit_body, require_alive
 from takt.training.engine import Replicated, Sharded
 from takt.training.finetune_config import FinetuneConfig
-from takt.training.flow_objective import FlowObjective
+from takt.training.flow_objective import OBJECTIVES
 from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import fitted_frames
 from takt.training.frames import Frames
@@ -238,7 +238,7 @@ def _train(
         model,
         draws=config.draws,
         frozen=frozen,
-        objective=FlowObjective(),
+        objective=OBJECTIVES[config.objective],
     )
     source: Source[Batch] = batcher
     if words is not None:

@@ -138,3 +138,12 @@ RELEASED = FlowObjective(
 )
 TRAINING_TIME_RTC = FlowObjective(prefix=PaperPrefix())
 """With the contract of that name, whose clean actions stand at flow time 1."""
+
+ObjectiveName = Literal["prefixed", "synchronous", "paper", "released"]
+OBJECTIVES: dict[ObjectiveName, FlowObjective] = {
+    "prefixed": FlowObjective(),
+    "synchronous": SYNCHRONOUS,
+    "paper": PAPER,
+    "released": RELEASED,
+}
+"""By the name that a command line gives; `prefixed` is the station's."""
