@@ -24,7 +24,8 @@ from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.finetune import RECIPES, run
 from takt.training.body_statistics import DeadStatisticsError, fit_body, require_alive
 from takt.training.finetune_config import FinetuneConfig
-from takt.training.finetuning import choose_horizon, finetune, open_start, split_episodes
+from takt.training.finetuning import choose_horizon, finetune, open_start
+from takt.training.frame_cache import hold_out
 from takt.training.frames import stack_episodes
 from takt.training.measures import Measures
 from takt.types import ActionSpace, Observation, StateSpace, TaktError, Turn
@@ -207,11 +208,11 @@ def test_the_episodes_held_out_are_looked_at_while_it_trains(tmp_path, options):
 
 def test_the_split_is_disjoint_and_keeps_one_to_train_on():
     config = FinetuneConfig(validation=0.2)
-    train_on, held_out = split_episodes(50, config)
+    train_on, held_out = hold_out(50, config.validation, config.seed)
     assert (len(train_on), len(held_out)) == (40, 10)
     assert sorted(train_on + held_out) == list(range(50))
-    assert split_episodes(1, config) == ((0,), ())
-    assert len(split_episodes(4, config)[1]) == 1
+    assert hold_out(1, config.validation, config.seed) == ((0,), ())
+    assert len(hold_out(4, config.validation, config.seed)[1]) == 1
 
 
 def test_the_chunk_is_a_second_unless_the_checkpoint_or_the_user_says_else(frames):

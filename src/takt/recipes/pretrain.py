@@ -1,7 +1,7 @@
 """Both pre-training stages on a mixture of robots and conversations (paper section 2.2)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from takt.types import EmbodimentSpec, TaktError
 if TYPE_CHECKING:
     from takt.datasets.vision_language_set import VisionLanguageSet
     from takt.policies.xr0.checkpoint import Checkpoint
+    from takt.training.frames import Frames
     from takt.training.mixture import RobotFrames
     from takt.training.pipeline import TrainingConfig
 
@@ -49,6 +50,8 @@ class PretrainConfig:
     """Peak learning rate; 1e-4 suits billions of parameters."""
     frames_per_conversation: int = 6
     """Frames of a batch for one conversation (paper: 6)."""
+    validation: float = 0.02
+    """Share of the first dataset's episodes held out (at least one, if there are two)."""
     skip_bad: bool = False
     """Leave out damaged episodes and conversations; they are counted at the end."""
     seed: int = 0
@@ -64,6 +67,8 @@ class PretrainConfig:
                 raise TaktError(
                     f"expected --{option} of at least {smallest}, got {getattr(self, name)}"
                 )
+        if not 0 <= self.validation < 1:
+            raise TaktError(f"expected --validation in 0..1, 1 excluded, got {self.validation}")
         if not any((self.words, self.choice, self.expert, self.post)):
             raise TaktError("expected a stage with steps, got none; choose --choice or --expert")
 
@@ -153,39 +158,55 @@ def _train(
 
     recipe = training(config)
     start = begin(recipe, config.init)
-    robots, damaged = _robots(config, mixture, specs, start, out / "frames")
+    data = _read(config, mixture, specs, start, out / "frames")
     words = _conversations(config, mixture, start)
     with Watch(watch, out, out) as watched:
-        measures = Measures(record=watched.record)
+        measures = Measures(
+            held_out=data.held_out, validate_every=watch.validate_every, record=watched.record
+        )
         converse = words and words.draw
-        train_frames(recipe, robots, out, watched.report, converse, measures, start)
+        train_frames(recipe, data.robots, out, watched.report, converse, measures, start)
     if rank() == 0:
-        for line in [*damaged, *(words.skipped if words else ())]:
+        for line in [*data.damaged, *(words.skipped if words else ())]:
             print(f"left out: {line}", flush=True)
 
 
-def _robots(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Data:
+    """Frames to train on, those of the first body held out, and what was wrong with others."""
+
+    robots: "list[RobotFrames]"
+    held_out: "Frames | None"
+    damaged: list[str]
+
+
+def _read(
     config: PretrainConfig,
     mixture: MixtureFile,
     specs: Sequence[EmbodimentSpec],
     start: "Checkpoint",
     cache: Path,
-) -> "tuple[list[RobotFrames], list[str]]":
-    """Every dataset's frames, and what was wrong with the episodes that were left out."""
+) -> _Data:
     from takt.datasets.body import BodyEpisodes
     from takt.datasets.lerobot import LeRobotDataset
-    from takt.training.frame_cache import fitted_frames
+    from takt.training.frame_cache import fitted_frames, hold_out
     from takt.training.mixture import RobotFrames
 
-    robots: list[RobotFrames] = []
-    damaged: list[str] = []
-    for robot, spec in zip(mixture.robots, specs, strict=True):
+    found = _Data(robots=[], held_out=None, damaged=[])
+    for number, (robot, spec) in enumerate(zip(mixture.robots, specs, strict=True)):
         source = BodyEpisodes.of(LeRobotDataset.open(robot.data), spec)
-        episodes, model = range(len(source)), start.model.config
-        read = fitted_frames(source, episodes, cache, model, skip_bad=config.skip_bad)
-        robots.append(RobotFrames(spec=spec, frames=[read.frames], weight=robot.weight))
-        damaged += read.damaged
-    return robots, damaged
+        share = config.validation if number == 0 else 0.0
+        parts = [
+            fitted_frames(source, part, cache, start.model.config, skip_bad=config.skip_bad)
+            for part in hold_out(len(source), share, config.seed)
+            if part
+        ]
+        frames = [part.frames for part in parts]
+        found.robots.append(RobotFrames(spec=spec, frames=frames[:1], weight=robot.weight))
+        found.damaged.extend(line for part in parts for line in part.damaged)
+        if len(frames) > 1:
+            found = replace(found, held_out=frames[1])
+    return found
 
 
 def _conversations(

@@ -31,7 +31,7 @@ from takt.training.engine import Replicated, Sharded
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.flow_objective import OBJECTIVES
 from takt.training.flow_training import FlowTraining
-from takt.training.frame_cache import fitted_frames
+from takt.training.frame_cache import fitted_frames, hold_out
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
@@ -80,7 +80,7 @@ def finetune(
     """
     spec = load_embodiment(body)
     source = BodyEpisodes.of(LeRobotDataset.open(data), spec)
-    episodes, held_out = split_episodes(len(source), config)
+    episodes, held_out = hold_out(len(source), config.validation, config.seed)
     require_frames(source, episodes, config.batch)
     Shard(rank(), world_size()).rows(config.batch)
     checkpoint = open_start(init, config)
@@ -108,14 +108,6 @@ def finetune(
     result["trained_error_by_step_std"] = trained["error_by_step_std"]
     text = json.dumps(result, indent=1) + "\n"
     write_atomically(out / "validation.json", text.encode())
-
-
-def split_episodes(count: int, config: FinetuneConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Episodes to train on and episodes held out, both in order."""
-    held_out = max(1, round(config.validation * count)) if config.validation else 0
-    held_out = min(held_out, count - 1)
-    order = np.random.default_rng(config.seed).permutation(count).tolist()
-    return tuple(sorted(order[held_out:])), tuple(sorted(order[:held_out]))
 
 
 def require_frames(source: BodyEpisodes, episodes: Sequence[int], batch: int) -> None:

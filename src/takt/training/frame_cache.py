@@ -97,6 +97,14 @@ def fitted_frames(
     return load_body_frames(source, episodes, cache, fit, size, skip_bad=skip_bad)
 
 
+def hold_out(count: int, share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Episodes to train on and a `share` held out (one at least, if there are two), in order."""
+    held_out = max(1, round(share * count)) if share else 0
+    held_out = min(held_out, count - 1)
+    order = np.random.default_rng(seed).permutation(count).tolist()
+    return tuple(sorted(order[held_out:])), tuple(sorted(order[:held_out]))
+
+
 def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:
     if rank() == 0 and not folder.exists():
         draft = folder.with_suffix(".draft")

@@ -1,6 +1,6 @@
 """The blocks table's questions as a benchmark: no file, its scenes are drawn from seeds.
 
-The same questions as `python bench/blocks.py` asks: a seed of evaluation fixes scene and question.
+A seed of evaluation fixes scene and question.
 """
 
 import io
