@@ -93,7 +93,7 @@ def problem(name: str) -> tuple[Stage, Batcher]:
     """A stage with the same weights every time, and its batches; episodes' tails are padded."""
     config = replace(nut_station(), plan_key=None)
     frames = stack_episodes([episode(k, config) for k in (0, 1)], SPEC, config.grounding.key)
-    body = fit(frames, SPEC, config)
+    body = fit([frames], SPEC, config)
     batcher = Batcher(
         [frames],
         SPEC,

@@ -107,7 +107,7 @@ def frames(plan_key: str | None = None) -> Frames:
 
 def batcher(*data: Frames, fitted: Frames | None = None, body: EmbodimentSpec = BODY) -> Batcher:
     """Batches of `data` as the pipeline makes them, with its own or `fitted`'s statistics."""
-    known = fit(fitted or data[0], body, CONFIG)
+    known = fit([fitted or data[0]], body, CONFIG)
     return Batcher(
         data,
         body,

@@ -14,6 +14,7 @@ from takt.recipes import ablation, ablation_run
 from takt.recipes.ablation import VARIANTS, AblationConfig, left_side, runs, without
 from takt.recipes.ablation_run import Result, left_half
 from takt.recipes.ablation_table import show, table
+from takt.recipes.run_folder import claim
 from takt.training.frames import Frames
 from takt.training.pipeline import STAGES
 from takt.types import TaktError
@@ -55,7 +56,10 @@ def changed(one, other, name=""):
         ("causal-mask", {"model.contract.name", "model.contract.local_window"}),
         ("no-offset", {"model.contract.name", "model.contract.rope_offset"}),
         ("no-reweighting", {"objective.weight"}),
-        ("no-choice", {"choice", "expert", "post.steps", "co_trained"}),
+        (
+            "no-choice",
+            {"choice", "expert", "post.steps", "post.lr", "co_trained", "frames_per_conversation"},
+        ),
     ],
 )
 def test_a_variant_differs_in_what_its_name_says(variant, leaves):
@@ -66,6 +70,13 @@ def test_a_variant_differs_in_what_its_name_says(variant, leaves):
         for config in (whole, less)
     ]
     assert seen[0] == seen[1]
+    if variant not in ("full", "no-vision-language"):
+        talks = [
+            sum(getattr(config, name).steps for name in config.co_trained)
+            / config.frames_per_conversation
+            for config in (whole, less)
+        ]
+        assert talks[0] == pytest.approx(talks[1], rel=0.05)
 
 
 def test_the_left_half_is_the_station_without_its_right_columns():
@@ -145,9 +156,16 @@ def test_seeds_are_others_for_each_training_and_the_same_scenes_for_all(tmp_path
     assert one != other
 
 
-def test_an_empty_or_another_ablation_is_refused(tmp_path):
+def test_an_empty_or_another_ablation_is_refused(tmp_path, monkeypatch):
     with pytest.raises(TaktError, match="at least one seed"):
         ablation.run(AblationConfig(seeds=0), tmp_path, print)
-    config = AblationConfig(data=tmp_path / "data", variants=())
-    with pytest.raises(TaktError, match="variant"):
-        ablation.run(config, tmp_path, print)
+    for variants in ((), ("full", "full")):
+        with pytest.raises(TaktError, match="variant"):
+            ablation.run(AblationConfig(variants=variants), tmp_path, print)
+    with pytest.raises(TaktError, match="nowhere"):
+        ablation.run(AblationConfig(data=tmp_path / "nowhere"), tmp_path, print)
+    assert not list(tmp_path.iterdir())
+    claim(tmp_path, {"scale": 0.5})
+    monkeypatch.setattr("takt.recipes.demonstrations.record", pytest.fail)
+    with pytest.raises(TaktError, match=r"scale: 0\.5, now 1\.0"):
+        ablation.run(AblationConfig(), tmp_path, print)

@@ -1,6 +1,7 @@
 """Pre-training on a mixture: several bodies and conversations, one checkpoint that knows them."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +19,10 @@ from takt.policies.xr0.backbone import load_backbone
 from takt.policies.xr0.checkpoint import load_checkpoint
 from takt.policies.xr0.checkpoint_files import CheckpointError
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.released_config import text_json, vision_json
+from takt.policies.xr0.released_config import text_json, to_json, vision_json
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.pretrain import PretrainConfig, run
+from takt.recipes.watch import WatchConfig
 from takt.training.batches import Batcher
 from takt.training.mixture import Mixture, RobotFrames
 from takt.training.shards import WHOLE, Shard
@@ -91,6 +93,40 @@ def test_one_checkpoint_knows_every_body_and_a_run_goes_on(folder, tmp_path):
     assert (policy / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(TaktError, match="choice: 2, now 3"):
         pretrain(replace(FEW, choice=3), path, tmp_path)
+
+
+def test_what_is_refused_leaves_the_folder_free_and_bad_episodes_are_left_out(folder, tmp_path):
+    data = tmp_path / "one"
+    shutil.copytree(folder / "one", data)
+    with LeRobotWriter(data, tiny.BODY, extras={tiny.POINTS_KEY: 12}) as writer:
+        writer.add_episode(tiny.episode(5))
+    for video in sorted(data.rglob("*.mp4")):
+        if "front" in str(video) and video.name.endswith("002.mp4"):
+            video.write_bytes(video.read_bytes()[:50])
+    body(tmp_path, "one")
+    path = mixture(tmp_path, "one", words=False)
+    config = replace(FEW, words=0, validation=0.0)
+    with pytest.raises(TaktError, match=r"episode 2.*--skip-bad"):
+        pretrain(config, path, tmp_path / "out")
+    assert not (tmp_path / "out" / "run.json").exists()
+    policy = pretrain(replace(config, skip_bad=True), path, tmp_path / "out")
+    assert set(load_checkpoint(policy).bodies) == {"one"}
+
+
+def test_two_ranks_pretrain_and_measure_together(folder, tmp_path):
+    path = mixture(folder, "one", "two")
+    config = replace(FEW, model=str(tiny_config(tmp_path)), words=0, choice=1, expert=2)
+    watch = WatchConfig(validate_every=1, tensorboard=False)
+    policy = run(config, mixture=path, out=tmp_path / "out", ranks=2, log=print, watch=watch)
+    assert set(load_checkpoint(policy).bodies) == {"one", "two"}
+    lines = (tmp_path / "out" / "expert" / "metrics.jsonl").read_text()
+    assert "error_by_step" in lines
+
+
+def tiny_config(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps(to_json(tiny.MODEL)))
+    return path
 
 
 def test_bodies_that_disagree_are_refused_with_the_slot_table(folder, tmp_path):

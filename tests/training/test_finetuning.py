@@ -216,7 +216,7 @@ def test_the_split_is_disjoint_and_keeps_one_to_train_on():
 
 
 def test_the_chunk_is_a_second_unless_the_checkpoint_or_the_user_says_else(frames):
-    known = fit_body(frames, tiny.BODY, tiny.MODEL, horizon=4, execute=3)
+    known = fit_body([frames], tiny.BODY, tiny.MODEL, horizon=4, execute=3)
     assert choose_horizon(CONFIG, tiny.BODY, None, 6) == (10, 5)
     assert choose_horizon(CONFIG, replace(tiny.BODY, rate_hz=3.0), None, 6) == (8, 4)
     assert choose_horizon(CONFIG, tiny.BODY, known, 2) == (4, 3)
@@ -229,7 +229,7 @@ def test_an_axis_that_never_moves_is_named():
     episode = tiny.episode(0)
     episode.actions[:, 1] = 0.5
     frames = stack_episodes([episode], tiny.BODY, tiny.POINTS_KEY)
-    statistics = fit_body(frames, tiny.BODY, tiny.MODEL, horizon=4, execute=2)
+    statistics = fit_body([frames], tiny.BODY, tiny.MODEL, horizon=4, execute=2)
     with pytest.raises(DeadStatisticsError, match="dead statistics.* left_jaw; take it out"):
         require_alive(statistics, tiny.BODY)
 

@@ -1,5 +1,6 @@
 """Decoded once, and again when the dataset has changed."""
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from takt.datasets.body import BodyEpisodes
 from takt.datasets.errors import BadEpisodeError
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
-from takt.training.frame_cache import load_body_frames, load_frames
+from takt.training.frame_cache import NoEpisodeError, load_body_frames, load_frames
 from takt.training.frames import stack_episodes
 
 
@@ -78,5 +79,25 @@ def test_damaged_episodes_are_left_out_by_wish_and_named(tmp_path):
     assert len(found.damaged) == 1
     assert "episode 1" in found.damaged[0]
     assert take(skip_bad=True).damaged == found.damaged  # from the cache, too
-    with pytest.raises(BadEpisodeError):
+    with pytest.raises(BadEpisodeError, match="episode 1.*--skip-bad"):
+        take()  # though the others are in the cache
+    with pytest.raises(NoEpisodeError, match="1 damaged"):
         load_body_frames(source, (1,), cache, lambda images: images, "whole", skip_bad=True)
+
+
+def test_one_episode_is_in_memory_at_a_time(tmp_path):
+    data, cache = tmp_path / "data", tmp_path / "frames"
+    for seed in range(12):
+        grow(data, seed)
+    source = BodyEpisodes.of(LeRobotDataset.open(data), tiny.BODY)
+    one = 3 * 12 * tiny.PX * tiny.PX * 3
+    held = []
+
+    def fit(view):
+        held.append(tracemalloc.get_traced_memory()[0])
+        return view
+
+    tracemalloc.start()
+    load_body_frames(source, range(12), cache, fit, "whole")
+    tracemalloc.stop()
+    assert held[-3] - held[3] < 4 * one  # of the ten episodes between them

@@ -29,7 +29,7 @@ class Planner:
 
 @pytest.fixture(scope="module")
 def actions(frames):
-    statistics = fit_body(frames, tiny.BODY, tiny.MODEL, horizon=tiny.HORIZON, execute=2)
+    statistics = fit_body([frames], tiny.BODY, tiny.MODEL, horizon=tiny.HORIZON, execute=2)
     return ActionTransform.of(tiny.BODY, statistics.action)
 
 

@@ -36,10 +36,10 @@ def require_one_layout(specs: Sequence[EmbodimentSpec]) -> None:
     known: dict[str, EmbodimentSpec] = {}
     for spec in specs:
         other = known.setdefault(spec.name, spec)
-        if _axes(other) != _axes(spec):
+        if _whole(other) != _whole(spec):
             raise LayoutMismatchError(
-                f"expected one body of the name {spec.name!r}, got two with different axes; give "
-                f"each a name of its own\n{slot_table([other, spec])}"
+                f"expected one body of the name {spec.name!r}, got two with other axes, states, "
+                f"cameras or rates; give each a name of its own\n{slot_table([other, spec])}"
             )
     if wrong := _disagreements(specs):
         raise LayoutMismatchError(
@@ -54,6 +54,11 @@ def _axes(spec: EmbodimentSpec) -> dict[int, tuple[str, str, bool]]:
     space = spec.action_space
     rows = zip(space.names, space.units, spec.relative, strict=True)
     return dict(zip(spec.slots, rows, strict=True))
+
+
+def _whole(spec: EmbodimentSpec) -> tuple[object, ...]:
+    """What statistics and prompts of a body depend on."""
+    return _axes(spec), spec.state_names, spec.state_slots, spec.cameras, spec.rate_hz
 
 
 def _disagreements(specs: Sequence[EmbodimentSpec]) -> set[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from takt.processes import require_processes
+from takt.recipes import nut_station
 from takt.seeds import EVALUATION_BEGIN, require_split
 from takt.types import TaktError
 
@@ -21,7 +22,6 @@ Variant = Literal[
     "full", "no-vision-language", "no-choice", "causal-mask", "no-offset", "no-reweighting"
 ]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
-EPISODES = 430  # the nut station recipe's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class AblationConfig:
     data: Path | None = None
     """Demonstrations of the nut station (OUT/data of its recipe); recorded into OUT/data if left
     out."""
-    demonstrations: int = EPISODES
+    demonstrations: int = nut_station.EPISODES
     """How many of them to record if DATA is left out."""
     variants: tuple[Variant, ...] = VARIANTS
     """What is left out."""
@@ -59,7 +59,7 @@ def left_side() -> "TrainingConfig":
         horizon=16,
         execute=6,
         candidates=4,
-        draws=4,
+        draws=2,
         grounding=Grounding(
             key=POINTS_KEY,
             points_per_view=4,
@@ -68,29 +68,36 @@ def left_side() -> "TrainingConfig":
         ),
         plan_key=PLAN_KEY,
         objective=PAPER,
-        choice=LoopConfig(steps=900, batch_size=64, bf16=True, seed=0),
-        expert=LoopConfig(steps=300, batch_size=64, bf16=True, seed=1),
-        post=LoopConfig(steps=500, batch_size=64, bf16=True, seed=2, lr=6e-4),
+        choice=LoopConfig(steps=650, batch_size=64, bf16=True, seed=0),
+        expert=LoopConfig(steps=100, batch_size=64, bf16=True, seed=1),
+        post=LoopConfig(steps=350, batch_size=64, bf16=True, seed=2, lr=6e-4),
         refine=LoopConfig(steps=0, batch_size=64),
     )
 
 
 def without(config: "TrainingConfig", variant: Variant) -> "TrainingConfig":
-    """`config` but for one part; as many frames are seen in all.
+    """`config` but for one part; as many frames and conversations are seen in all.
 
-    Without the choice stage its frames, its conversations and those of the expert on a frozen VLM,
-    which would be untrained, go to the stage that trains everything.
+    Without the choice stage its frames, and those of the expert on a frozen VLM, which would be
+    untrained, go to the stage that trains everything, at the choice stage's rate. Without
+    vision-language data the choice stage's grounding queries stay, which teach some of the same
+    points.
     """
     contract, post = config.model.contract, config.post
+    choice, expert = config.choice, config.expert
+    assert choice is not None
+    assert expert is not None
     match variant:
         case "full":
             return config
         case "no-vision-language":
             return replace(config, co_trained=())
         case "no-choice":
-            steps = sum(stage.steps for stage in (config.choice, config.expert, post) if stage)
-            longer = replace(post, steps=steps)
-            return replace(config, choice=None, expert=None, post=longer, co_trained=("post",))
+            steps = choice.steps + expert.steps + post.steps
+            ratio = round(config.frames_per_conversation * steps / choice.steps)
+            longer = replace(post, steps=steps, lr=choice.lr)
+            without = replace(config, choice=None, expert=None, post=longer, co_trained=("post",))
+            return replace(without, frames_per_conversation=ratio)
         case "causal-mask":
             contract = replace(contract, name="causal_mask", local_window=None)
         case "no-offset":
@@ -114,9 +121,8 @@ def seeded(config: "TrainingConfig", seed: int) -> "TrainingConfig":
 def runs(config: AblationConfig, data: Path, out: Path) -> "list[Run]":
     """Every run, seed by seed, so that a table cut short is still even."""
     from takt.recipes.ablation_run import Run
-    from takt.recipes.nut_station import scaled
 
-    base = scaled(left_side(), config.scale)
+    base = nut_station.scaled(left_side(), config.scale)
     return [
         Run(
             variant=variant,
@@ -139,20 +145,25 @@ def run(config: AblationConfig, out: Path, log: Callable[[str], None]) -> "list[
     Raises:
         TaktError: nothing to compare, or `out` holds an ablation with other settings.
     """
+    from takt.datasets.lerobot import LeRobotDataset
     from takt.recipes.ablation_run import perform
     from takt.recipes.demonstrations import record
     from takt.recipes.run_folder import claim
 
     require_processes("--workers", config.workers)
     require_split(EVALUATION_BEGIN, config.episodes, "evaluation")
-    if config.seeds < 1 or config.episodes < 1 or not config.variants:
+    once = len(set(config.variants)) == len(config.variants)
+    if config.seeds < 1 or config.episodes < 1 or not config.variants or not once:
         raise TaktError(
-            f"expected at least one seed, episode and variant, got --seeds {config.seeds} "
-            f"--episodes {config.episodes} --variants {' '.join(config.variants)}; choose more"
+            f"expected at least one seed, episode and variant, each variant once, got --seeds "
+            f"{config.seeds} --episodes {config.episodes} --variants {' '.join(config.variants)}"
         )
     data = config.data or out / "data"
-    settings = {"data": str(data), "training": asdict(left_side()), "scale": config.scale}
-    claim(out, {**settings, "episodes": config.episodes})
+    if config.data is not None:
+        LeRobotDataset.open(data)
+    recorded = config.demonstrations if config.data is None else None
+    settings = {"data": str(data.resolve()), "demonstrations": recorded, "scale": config.scale}
+    claim(out, {**settings, "episodes": config.episodes, "training": asdict(left_side())})
     if config.data is None:
         log(f"demonstrations: {config.demonstrations} in {data}")
         record(data, config.demonstrations, 0, config.workers, lambda done, seed: None)

@@ -16,13 +16,11 @@ from takt.benchmarks.motion import Motion, measure
 from takt.datasets.atomic import write_atomically
 from takt.embodiments.nut_station.one_side import AXES, CAMERAS, LEFT_SPEC
 from takt.embodiments.nut_station.spec import SPEC
+from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import deaf_to_interrupts, die_with_parent
-from takt.runtime.chunking import AsynchronousPrefix
-from takt.runtime.clock import VirtualClock
-from takt.runtime.executor import Executor
+from takt.runtime.asynchronous import run_asynchronously
 from takt.runtime.inference import InlinePolicy
-from takt.runtime.latency import PAPER_LATENCY_MS, Injected, delay_ticks
-from takt.runtime.safety import Governor, step_limits
+from takt.runtime.latency import PAPER_LATENCY_MS, delay_ticks
 from takt.types import TaktError
 
 if TYPE_CHECKING:
@@ -118,8 +116,11 @@ def _perform_one(run: Run) -> str:
     """Train and work; returns a line about it."""
     from takt.training.parallel import launch
 
-    launch(_train, 1, run)  # in this process, on one thread
-    _work(run)
+    try:
+        launch(_train, 1, run)  # in this process, on one thread
+        _work(run)
+    except TaktError as error:
+        raise TaktError(f"{run.name}: {error}") from None  # not every class survives the way back
     results = run.results()
     installed = sum(result.installed for result in results)
     return f"{run.name}: {installed}/{len(results)}, {run.core_s() / 60:.1f} core-min of training"
@@ -130,7 +131,7 @@ def _train(run: Run) -> None:
     from takt.training.mixture import RobotFrames
     from takt.training.pipeline import train_frames
 
-    if (run.folder / "policy" / "model.safetensors").exists():
+    if is_complete(run.folder / "policy"):
         return
     left = [left_half(frames) for frames in _both_sides(run)]
     watch = _Watch(run)
@@ -191,15 +192,8 @@ def _work(run: Run) -> None:
     for seed in range(run.first_episode + len(results), run.first_episode + run.episodes):
         body.reset(seed)
         policy.reset(seed)
-        executor = Executor(
-            body,
-            InlinePolicy(policy),
-            AsynchronousPrefix(policy.execute_horizon, prefix=DELAY_TICKS),
-            clock=VirtualClock(LEFT_SPEC.dt),
-            latency=Injected(DELAY_TICKS),
-            governor=Governor(LEFT_SPEC.action_space, step_limits(LEFT_SPEC)),
-        )
-        trace = executor.run(lambda: body.finished)
+        worker = InlinePolicy(policy)
+        trace = run_asynchronously(body, worker, policy.execute_horizon, lambda: body.finished)
         motion = measure(trace, LEFT_SPEC, DELAY_TICKS)
         results.append(Result(seed=seed, outcome=body.finish(), motion=motion))
         lines = "".join(json.dumps(asdict(result)) + "\n" for result in results)

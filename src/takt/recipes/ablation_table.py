@@ -20,7 +20,8 @@ class Cell:
         installed: Pooled over the runs; its interval does not know how much trainings differ.
         by_seed: Installed scenes of each run.
         p: McNemar's test against the full recipe, scene by scene and training seed by training
-            seed; None for the full recipe itself, or without it.
+            seed; None for the full recipe itself, or without it. It takes scenes as independent,
+            and all scenes of one training share its luck: look at `by_seed` first.
         core_min: Mean processor time of a training.
         outcomes: How often each way to fail came.
     """
@@ -62,6 +63,7 @@ def show(cells: Sequence[Cell]) -> str:
             f"{cell.variant:<20} {shown:<28} {seeds:<14} {p:>6} {seam:>5} {jerk:>5} "
             f"{cell.core_min:9.1f}"
         )
+    lines.append("p takes scenes as independent; trainings differ too, so look at the seeds first")
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from takt.benchmarks.blocks import reached
 from takt.benchmarks.wilson import wilson
 from takt.embodiments.blocks import SPEC
+from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.runtime.inference import InlinePolicy
@@ -125,7 +126,7 @@ def run(
     if not (frames / "done").exists():
         log(f"drawing {scenes} scenes")
         on_first_rank(_draw, scenes, frames)
-    if not (policy / "model.safetensors").exists():
+    if not is_complete(policy):
         launch(_train, ranks, config, frames, out, watch)
     return policy
 

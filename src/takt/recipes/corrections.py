@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from takt.embodiments.nut_station.spec import SPEC
-from takt.runtime.chunking import AsynchronousPrefix
-from takt.runtime.clock import VirtualClock
-from takt.runtime.executor import Executor
+from takt.runtime.asynchronous import run_asynchronously
 from takt.runtime.inference import InlinePolicy
-from takt.runtime.latency import PAPER_LATENCY_MS, Injected, delay_ticks
-from takt.runtime.safety import Governor, step_limits
 from takt.simulation.nut_station.demonstration import LabelledStation
 from takt.simulation.nut_station.station import NutStation
 from takt.types import Episode
@@ -18,23 +14,13 @@ from takt.types import Episode
 if TYPE_CHECKING:
     from takt.policies.xr0.policy import XR0Policy
 
-DELAY_TICKS = delay_ticks(PAPER_LATENCY_MS, SPEC.rate_hz)
-
 
 def correct(station: NutStation, seed: int, checkpoint: Path) -> Episode:
     """The asynchronous policy's try at the cycle of `seed`, each tick labelled by the expert."""
     policy = _policy(checkpoint)
     policy.reset(seed)
     body = LabelledStation(station, seed)
-    executor = Executor(
-        body,
-        InlinePolicy(policy),
-        AsynchronousPrefix(policy.execute_horizon, prefix=DELAY_TICKS),
-        clock=VirtualClock(SPEC.dt),
-        latency=Injected(DELAY_TICKS),
-        governor=Governor(SPEC.action_space, step_limits(SPEC)),
-    )
-    executor.run(lambda: body.over)
+    run_asynchronously(body, InlinePolicy(policy), policy.execute_horizon, lambda: body.over)
     return body.episode()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
-from takt.recipes.run_folder import claim, is_claimed
+from takt.recipes.run_folder import body_facts, claim, is_claimed
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
 from takt.types import EmbodimentSpec, TaktError
@@ -84,7 +84,8 @@ def run(
     paths = {"data": str(data.resolve()), "init": str(start.resolve())}
     words = [str(path.resolve()) for path in config.conversations]
     chosen = asdict(config) | {"conversations": words}
-    settings = {**paths, "body": _facts(spec), "finetune": chosen}
+    del chosen["skip_bad"]  # may be added when a damaged row is met
+    settings = {**paths, "body": body_facts(spec), "finetune": chosen}
     if is_claimed(out):
         claim(out, settings)
     launch(_train, ranks, config, file, data, start, out, settings, watch)
@@ -123,20 +124,6 @@ def _warnings(source: "BodyEpisodes") -> list[str]:
         raise
     except DatasetError as error:  # training stops at it, or leaves the episode out
         return [f"warning: {error}"]
-
-
-def _facts(spec: EmbodimentSpec) -> dict[str, object]:
-    """What a run must not change, by name, so that a difference reads well."""
-    space = spec.action_space
-    axes = zip(space.names, spec.slots, spec.relative, space.low, space.high, strict=True)
-    return {
-        "name": spec.name,
-        "rate_hz": spec.rate_hz,
-        "instruction": spec.instruction,
-        "axes": {name: [slot, rel, float(low), float(high)] for name, slot, rel, low, high in axes},
-        "state": dict(zip(spec.state_names, spec.state_slots, strict=True)),
-        "cameras": {c.name: [c.view, c.height, c.width] for c in spec.cameras},
-    }
 
 
 def _train(

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.seeds import VALIDATION_BEGIN
@@ -96,7 +97,7 @@ def run(
         unseen = out / VALIDATION
         _record(unseen, VALIDATION_EPISODES, VALIDATION_BEGIN, ranks, log, split="validation")
     policy = out / "first" / "policy"
-    if not (policy / "model.safetensors").exists():
+    if not is_complete(policy):
         launch(_train, ranks, config, watch, data[0], cache, out / "first")
     for number in range(1, ROUNDS + 1):
         folder = out / f"round-{number}"
@@ -105,7 +106,7 @@ def run(
         attempt = partial(correct, checkpoint=policy)
         seed = CORRECTIONS_SEED + corrections * (number - 1)  # each attempt is kept
         _record(data[-1], corrections, seed, ranks, log, attempt=attempt)
-        if not (folder / "policy" / "model.safetensors").exists():
+        if not is_complete(folder / "policy"):
             launch(_refine, ranks, config, watch, tuple(data), cache, policy, folder)
         policy = folder / "policy"
     return policy

@@ -1,14 +1,16 @@
 """Both pre-training stages on a mixture of robots and conversations (paper section 2.2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from takt.datasets.mixture_file import MixtureFile, RobotData
+from takt.datasets.mixture_file import MixtureFile
 from takt.embodiments import embodiment_spec
 from takt.embodiments.slot_table import require_one_layout, slot_table
+from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
+from takt.recipes.run_folder import body_facts, claim, is_claimed
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.flow_objective import ObjectiveName
 from takt.types import EmbodimentSpec, TaktError
@@ -42,12 +44,18 @@ class PretrainConfig:
     """Updates of stage 2, the action expert on the frozen VLM."""
     post: int = 0
     """Updates of everything, to act while thinking: for a mixture that is the target's own."""
-    objective: ObjectiveName = "paper"
-    """Of the stages with the action expert, as for `takt train finetune`."""
+    objective: ObjectiveName = "synchronous"
+    """Of the stages with the action expert, as for `takt train finetune`. The paper pre-trains
+    without committed actions and post-trains with them; one mask and rotary offset serve both
+    here, those of its post-training."""
     batch: int = 64
     """Frames an update."""
-    lr: float = 1e-3
-    """Peak learning rate; 1e-4 suits billions of parameters."""
+    lr: float | None = None
+    """Peak learning rate; by default 1e-3 below 100 M parameters and 1e-4 above."""
+    engine: Literal["replicated", "sharded"] = "replicated"
+    """sharded: weights, gradients and optimiser are shared out over the ranks (FSDP2)."""
+    recompute: bool = False
+    """Keep no layer's activations but its input: less memory, a third more time."""
     frames_per_conversation: int = 6
     """Frames of a batch for one conversation (paper: 6)."""
     validation: float = 0.02
@@ -77,19 +85,31 @@ def training(config: PretrainConfig) -> "TrainingConfig":
     """The stages as the pipeline runs them."""
     from takt.policies.xr0.config import XR0_POSTTRAIN
     from takt.policies.xr0.presets import preset_or_file
+    from takt.training.engine import Replicated, Sharded
     from takt.training.flow_objective import OBJECTIVES
     from takt.training.loop import LoopConfig
+    from takt.training.model_size import is_small, save_every_s
     from takt.training.pipeline import STAGES, Grounding, TrainingConfig
 
     def loop(number: int, steps: int) -> LoopConfig | None:
         if steps == 0:
             return None
-        seed, batch = 10 * config.seed + number, config.batch
-        return LoopConfig(steps=steps, batch_size=batch, lr=config.lr, bf16=True, seed=seed)
+        return LoopConfig(
+            steps=steps,
+            batch_size=config.batch,
+            lr=config.lr or (1e-3 if small else 1e-4),
+            bf16=True,
+            seed=10 * config.seed + number,
+            save_every_s=save_every_s(small),
+        )
 
+    model = preset_or_file(config.model, XR0_POSTTRAIN)
+    small = is_small(model)
+    engine = {"replicated": Replicated, "sharded": Sharded}[config.engine]
     loops = {name: loop(number, getattr(config, name)) for number, name in enumerate(STAGES)}
     return TrainingConfig(
-        model=preset_or_file(config.model, XR0_POSTTRAIN),
+        model=model,
+        engine=engine(recompute=config.recompute),
         horizon=config.horizon,
         execute=config.execute,
         candidates=4,
@@ -119,8 +139,8 @@ def run(
         LayoutMismatchError: bodies use a policy column for different things; shows the slot table.
         TaktError: the mixture or what it names cannot be used, or `out` holds another run.
     """
-    from takt.recipes.run_folder import claim
-    from takt.training.parallel import join, launch, on_first_rank
+    from takt.datasets.lerobot import LeRobotDataset
+    from takt.training.parallel import launch
 
     require_processes("--ranks", ranks)
     watch.require()
@@ -130,18 +150,31 @@ def run(
     log(slot_table(specs))
     if config.words and not found.conversations:
         raise TaktError(f"expected [[conversations]] in {mixture} for --words, got none")
-    join()
-    sources = {"robots": [_facts(robot) for robot in found.robots]}
-    sources["conversations"] = [str(path.resolve()) for path in found.conversations]
-    chosen = asdict(config) | {"init": config.init and str(config.init.resolve())}
-    on_first_rank(claim, out, {**sources, "pretrain": chosen})
-    if not (out / "policy" / "model.safetensors").exists():
-        launch(_train, ranks, config, found, specs, out, watch)
+    for robot in found.robots:
+        LeRobotDataset.open(robot.data)
+    for path in found.conversations:
+        if not path.exists():
+            raise TaktError(f"{mixture}: expected conversations at {path}, got nothing there")
+    settings = _settings(config, found, specs)
+    if is_claimed(out):
+        claim(out, settings)
+    if not is_complete(out / "policy"):
+        launch(_train, ranks, config, found, specs, out, watch, settings)
     return out / "policy"
 
 
-def _facts(robot: RobotData) -> dict[str, object]:
-    return {"data": str(robot.data.resolve()), "body": robot.body, "weight": robot.weight}
+def _settings(
+    config: PretrainConfig, mixture: MixtureFile, specs: Sequence[EmbodimentSpec]
+) -> dict[str, object]:
+    """What a run must not change; episodes may be left out later than at its start."""
+    robots = [
+        {"data": str(robot.data.resolve()), "weight": robot.weight, "body": body_facts(spec)}
+        for robot, spec in zip(mixture.robots, specs, strict=True)
+    ]
+    chosen = asdict(config) | {"init": config.init and str(config.init.resolve())}
+    del chosen["skip_bad"]
+    words = [str(path.resolve()) for path in mixture.conversations]
+    return {"robots": robots, "conversations": words, "pretrain": chosen}
 
 
 def _train(
@@ -150,16 +183,18 @@ def _train(
     specs: Sequence[EmbodimentSpec],
     out: Path,
     watch: WatchConfig,
+    settings: Mapping[str, object],
 ) -> None:
-    """One rank."""
+    """One rank. What is refused before the first step leaves the folder free for other settings."""
     from takt.training.measures import Measures
-    from takt.training.parallel import rank
+    from takt.training.parallel import on_first_rank, rank
     from takt.training.pipeline import begin, train_frames
 
     recipe = training(config)
     start = begin(recipe, config.init)
-    data = _read(config, mixture, specs, start, out / "frames")
     words = _conversations(config, mixture, start)
+    data = _read(config, mixture, specs, start, out / "frames")
+    on_first_rank(claim, out, settings)
     with Watch(watch, out, out) as watched:
         measures = Measures(
             held_out=data.held_out, validate_every=watch.validate_every, record=watched.record
@@ -167,8 +202,10 @@ def _train(
         converse = words and words.draw
         train_frames(recipe, data.robots, out, watched.report, converse, measures, start)
     if rank() == 0:
-        for line in [*data.damaged, *(words.skipped if words else ())]:
+        for line in data.damaged:
             print(f"left out: {line}", flush=True)
+        if words and words.skipped:
+            print(f"left out: {len(words.skipped)} damaged conversations were drawn", flush=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,23 +226,21 @@ def _read(
 ) -> _Data:
     from takt.datasets.body import BodyEpisodes
     from takt.datasets.lerobot import LeRobotDataset
-    from takt.training.frame_cache import fitted_frames, hold_out
+    from takt.training.frame_cache import fitted_frames, held_out_frames, hold_out
     from takt.training.mixture import RobotFrames
 
     found = _Data(robots=[], held_out=None, damaged=[])
     for number, (robot, spec) in enumerate(zip(mixture.robots, specs, strict=True)):
         source = BodyEpisodes.of(LeRobotDataset.open(robot.data), spec)
         share = config.validation if number == 0 else 0.0
-        parts = [
-            fitted_frames(source, part, cache, start.model.config, skip_bad=config.skip_bad)
-            for part in hold_out(len(source), share, config.seed)
-            if part
-        ]
-        frames = [part.frames for part in parts]
-        found.robots.append(RobotFrames(spec=spec, frames=frames[:1], weight=robot.weight))
-        found.damaged.extend(line for part in parts for line in part.damaged)
-        if len(frames) > 1:
-            found = replace(found, held_out=frames[1])
+        seen, unseen = hold_out(len(source), share, config.seed)
+        read = cache, start.model.config
+        frames = fitted_frames(source, seen, *read, skip_bad=config.skip_bad)
+        held_out = held_out_frames(source, unseen, *read, skip_bad=config.skip_bad)
+        found.robots.append(RobotFrames(spec=spec, frames=[frames.frames], weight=robot.weight))
+        found.damaged.extend([*frames.damaged, *(held_out.damaged if held_out else ())])
+        if held_out is not None:
+            found = replace(found, held_out=held_out.frames)
     return found
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from takt.types import TaktError
+from takt.types import EmbodimentSpec, TaktError
 
 _FILE = "run.json"
 
@@ -35,9 +35,28 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
         )
 
 
+def release(folder: Path) -> None:
+    """Forget the settings, where nothing was made with them."""
+    (folder / _FILE).unlink(missing_ok=True)
+
+
 def is_claimed(folder: Path) -> bool:
     """Whether a run has settings there, to which another's must be equal."""
     return (folder / _FILE).exists()
+
+
+def body_facts(spec: EmbodimentSpec) -> dict[str, object]:
+    """What a run must not change of its body, by name, so that a difference reads well."""
+    space = spec.action_space
+    axes = zip(space.names, spec.slots, spec.relative, space.low, space.high, strict=True)
+    return {
+        "name": spec.name,
+        "rate_hz": spec.rate_hz,
+        "instruction": spec.instruction,
+        "axes": {name: [slot, rel, float(low), float(high)] for name, slot, rel, low, high in axes},
+        "state": dict(zip(spec.state_names, spec.state_slots, strict=True)),
+        "cameras": {c.name: [c.view, c.height, c.width] for c in spec.cameras},
+    }
 
 
 def _leaves(tree: Json, name: str = "") -> dict[str, Json]:

@@ -4,13 +4,8 @@ from pathlib import Path
 
 from takt.benchmarks.wilson import wilson
 from takt.embodiments.nut_station.spec import SPEC
-from takt.recipes.corrections import DELAY_TICKS
-from takt.runtime.chunking import AsynchronousPrefix
-from takt.runtime.clock import VirtualClock
-from takt.runtime.executor import Executor
+from takt.runtime.asynchronous import run_asynchronously
 from takt.runtime.inference import InlinePolicy
-from takt.runtime.latency import Injected
-from takt.runtime.safety import Governor, step_limits
 from takt.seeds import VALIDATION_BEGIN, require_split
 from takt.simulation.nut_station.station import NutStation
 from takt.training.metrics import Rollouts
@@ -28,15 +23,8 @@ def work(cycles: int, checkpoint: Path, step: int) -> Rollouts:
     for seed in range(FIRST_SEED, FIRST_SEED + cycles):
         body.reset(seed)
         policy.reset(seed)
-        executor = Executor(
-            body,
-            InlinePolicy(policy),
-            AsynchronousPrefix(policy.execute_horizon, prefix=DELAY_TICKS),
-            clock=VirtualClock(SPEC.dt),
-            latency=Injected(DELAY_TICKS),
-            governor=Governor(SPEC.action_space, step_limits(SPEC)),
-        )
-        executor.run(lambda: body.finished)
+        worker = InlinePolicy(policy)
+        run_asynchronously(body, worker, policy.execute_horizon, lambda: body.finished)
         good += all(outcome == "installed" for outcome in body.finish().values())
     found = wilson(good, cycles)
     return Rollouts(step=step, successes=found.k, attempts=found.n, low=found.lo, high=found.hi)

@@ -1,5 +1,7 @@
 """A body's normalisation, fitted to the frames it is trained on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from takt.policies.xr0.checkpoint import BodyStatistics
@@ -16,7 +18,7 @@ class DeadStatisticsError(TaktError):
 
 
 def fit_body(
-    frames: Frames,
+    sources: Sequence[Frames],
     spec: EmbodimentSpec,
     config: XR0Config,
     *,
@@ -24,15 +26,18 @@ def fit_body(
     execute: int,
     raw_state: bool = False,
 ) -> BodyStatistics:
-    """Statistics of every chunk and state of the data; steps past an episode's end do not count.
+    """Statistics of every chunk and state of a body's datasets.
 
-    With `raw_state` the state is not normalised, as in the released checkpoints.
+    Steps past an episode's end do not count. With `raw_state` the state is not normalised, as in
+    the released checkpoints.
     """
-    chunks, valid = frames.chunk(np.arange(len(frames)), horizon)
+    parts = [frames.chunk(np.arange(len(frames)), horizon) for frames in sources]
+    chunks, valid = (np.concatenate(each) for each in zip(*parts, strict=True))
+    state = np.concatenate([frames.state for frames in sources])
     eps, slots = config.contract.decode_eps, Slots(spec.state_slots, config.state_dim)
     return BodyStatistics(
-        action=fit_action_statistics(chunks, frames.state, spec, config.action_dim, eps, valid),
-        state=None if raw_state else fit_state_statistics(frames.state, slots, eps),
+        action=fit_action_statistics(chunks, state, spec, config.action_dim, eps, valid),
+        state=None if raw_state else fit_state_statistics(state, slots, eps),
         execute_horizon=execute,
     )
 

@@ -23,6 +23,7 @@ from takt.policies.xr0.checkpoint import (
 )
 from takt.policies.xr0.config import CONTRACTS
 from takt.policies.xr0.lora import add_adapters, merge_adapters
+from takt.policies.xr0.model import XR0
 from takt.policies.xr0.released_config import MissingContractError
 from takt.policies.xr0.weights import read_weights
 from takt.training.batches import Batch, Batcher
@@ -31,12 +32,13 @@ from takt.training.engine import Replicated, Sharded
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.flow_objective import OBJECTIVES
 from takt.training.flow_training import FlowTraining
-from takt.training.frame_cache import fitted_frames, hold_out
+from takt.training.frame_cache import fitted_frames, held_out_frames, hold_out
 from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
 from takt.training.mixture import CoTraining
-from takt.training.parallel import on_first_rank, rank, world_size
+from takt.training.model_size import is_small, save_every_s
+from takt.training.parallel import barrier, on_first_rank, rank, world_size
 from takt.training.shards import Shard
 from takt.training.stage import Source
 from takt.training.validation import open_loop_error
@@ -46,7 +48,6 @@ from takt.types import EmbodimentSpec, TaktError
 
 STAGE = "finetune"
 TRAINED_FRAMES = 64  # of those trained on, measured beside the held-out ones
-_SMALL = 100_000_000  # parameters; below, the rate that suits the nano model (nano-training, 2)
 _ADAPTER_RATE = 5.0  # adapters start at 0 and bear a higher rate than the weights they change
 _LARGEST_RAW_STATE = 100.0  # radians and metres stay below; degrees do not
 
@@ -84,30 +85,43 @@ def finetune(
     require_frames(source, episodes, config.batch)
     Shard(rank(), world_size()).rows(config.batch)
     checkpoint = open_start(init, config)
-    model = checkpoint.model.config
-    read = partial(fitted_frames, source, cache=out / "frames", config=model)
-    trained_on = read(episodes, skip_bad=config.skip_bad)
-    unseen = read(held_out, skip_bad=config.skip_bad) if held_out else None
+    read = out / "frames", checkpoint.model.config
+    trained_on = fitted_frames(source, episodes, *read, skip_bad=config.skip_bad)
+    unseen = held_out_frames(source, held_out, *read, skip_bad=config.skip_bad)
     frames = trained_on.frames
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
-    batcher, actions = _batcher(checkpoint, frames, spec)
+    batcher = Batcher.of(checkpoint, spec, [frames])
     words = open_conversations(config.conversations, checkpoint.tokenizer, skip_bad=config.skip_bad)
     on_first_rank(begin)
     measures = replace(measures, held_out=unseen and unseen.frames)
     _train(checkpoint, batcher, words, config, out, report, measures, spec)
-    if rank() != 0:
-        return
-    save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
-    damaged = [line for part in (trained_on, unseen) if part for line in part.damaged]
-    result: dict[str, object] = {"episodes": list(held_out), "damaged_episodes": damaged}
-    if words is not None:
-        result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
+    if rank() == 0:
+        save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
+        result: dict[str, object] = {"episodes": list(held_out)}
+        result["damaged_episodes"] = [
+            line for part in (trained_on, unseen) if part for line in part.damaged
+        ]
+        if words is not None:
+            result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
+        result |= _errors(checkpoint, batcher, frames, unseen and unseen.frames, spec, config)
+        write_atomically(out / "validation.json", (json.dumps(result, indent=1) + "\n").encode())
+    barrier()  # what is read next is there
+
+
+def _errors(
+    checkpoint: Checkpoint,
+    batcher: Batcher,
+    frames: Frames,
+    unseen: Frames | None,
+    spec: EmbodimentSpec,
+    config: FinetuneConfig,
+) -> dict[str, object]:
+    """Open-loop errors of the trained weights, on held-out frames and on those trained on."""
+    actions = ActionTransform.of(spec, checkpoint.body(spec.name).action)
     measure = partial(open_loop_error, checkpoint.model, batcher, actions=actions, seed=config.seed)
-    result |= measure(unseen.frames).to_json(spec) if unseen else {}
+    result: dict[str, object] = {} if unseen is None else measure(unseen).to_json(spec)
     trained = measure(frames, limit=TRAINED_FRAMES).to_json(spec)
-    result["trained_error_by_step_std"] = trained["error_by_step_std"]
-    text = json.dumps(result, indent=1) + "\n"
-    write_atomically(out / "validation.json", text.encode())
+    return result | {"trained_error_by_step_std": trained["error_by_step_std"]}
 
 
 def require_frames(source: BodyEpisodes, episodes: Sequence[int], batch: int) -> None:
@@ -194,16 +208,11 @@ def _statistics(
     if known is not None and known.action.horizon == horizon:
         statistics = replace(known, execute_horizon=execute)
     else:
-        statistics = fit_body(frames, spec, model, horizon=horizon, execute=execute, raw_state=raw)
+        statistics = fit_body(
+            [frames], spec, model, horizon=horizon, execute=execute, raw_state=raw
+        )
     require_alive(statistics, spec)
     return statistics
-
-
-def _batcher(
-    checkpoint: Checkpoint, frames: Frames, spec: EmbodimentSpec
-) -> tuple[Batcher, ActionTransform]:
-    actions = ActionTransform.of(spec, checkpoint.body(spec.name).action)
-    return Batcher.of(checkpoint, spec, [frames]), actions
 
 
 def _train(
@@ -243,8 +252,8 @@ def _train(
     model.eval()
 
 
-def _loop(config: FinetuneConfig, model: nn.Module) -> LoopConfig:
-    small = sum(x.numel() for x in model.parameters()) < _SMALL
+def _loop(config: FinetuneConfig, model: XR0) -> LoopConfig:
+    small = is_small(model.config)
     rate = (4e-4 if small else 1e-4) * (1 if config.lora is None else _ADAPTER_RATE)
     return LoopConfig(
         steps=config.steps,
@@ -253,5 +262,5 @@ def _loop(config: FinetuneConfig, model: nn.Module) -> LoopConfig:
         warmup=min(100, max(1, config.steps // 10)),
         bf16=True,
         seed=config.seed,
-        save_every_s=60.0 if small else 600.0,
+        save_every_s=save_every_s(small),
     )

@@ -47,6 +47,10 @@ def load_frames(
     return [Frames.map(folder) for folder in folders]
 
 
+class NoEpisodeError(DatasetError):
+    """Every episode that was asked for is damaged."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyFrames:
     """Frames of a dataset, and what was wrong with each episode that was left out."""
@@ -69,15 +73,18 @@ def load_body_frames(
     `image_size` tells what `fit` makes of an image: frames of another one are decoded anew.
 
     Raises:
-        BadEpisodeError: an episode is damaged and not to be skipped, or all of them are.
+        BadEpisodeError: an episode is damaged and not to be skipped.
+        NoEpisodeError: all are.
     """
     root = source.dataset.metadata.root
-    taken = (source.state, source.actions, tuple(episodes), image_size, skip_bad)
+    taken = (source.state, source.actions, tuple(episodes), image_size)
     folder = cache / _fingerprint(root, source.spec, taken)
     _decode_once(folder, lambda draft: _shard(source, episodes, fit, draft, skip_bad=skip_bad))
     barrier()
     damaged = json.loads((folder / _DAMAGED).read_text())
-    return BodyFrames(frames=Frames.map(folder), damaged=tuple(damaged))
+    if damaged and not skip_bad:
+        raise BadEpisodeError(EpisodeError(root, *damaged[0]))
+    return BodyFrames(frames=Frames.map(folder), damaged=tuple(said for _, said in damaged))
 
 
 def fitted_frames(
@@ -95,6 +102,18 @@ def fitted_frames(
         return fit_images(view, config).numpy()
 
     return load_body_frames(source, episodes, cache, fit, size, skip_bad=skip_bad)
+
+
+def held_out_frames(
+    source: BodyEpisodes, episodes: Sequence[int], cache: Path, config: XR0Config, *, skip_bad: bool
+) -> BodyFrames | None:
+    """`fitted_frames` to measure on: none without an episode that can be read."""
+    try:
+        return (
+            fitted_frames(source, episodes, cache, config, skip_bad=skip_bad) if episodes else None
+        )
+    except NoEpisodeError:
+        return None
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -119,7 +138,7 @@ def _shard(
 ) -> None:
     names = [camera.name for camera in source.spec.cameras]
     parts: list[Frames] = []
-    damaged: list[str] = []
+    damaged: list[tuple[int, str]] = []
 
     def decoded() -> Iterator[dict[str, np.ndarray]]:
         for index in episodes:
@@ -127,18 +146,25 @@ def _shard(
                 part = stack_episodes([source.episode(index)], source.spec, fit=fit)
             except DatasetError as error:
                 named = EpisodeError.of(error, index)
-                if not skip_bad or len(damaged) + 1 == len(episodes):
+                if not skip_bad:
                     raise BadEpisodeError(named) from error
-                damaged.append(str(named))
+                damaged.append((index, str(named)))
                 continue
-            images = part.images[np.arange(len(part))]
-            parts.append(replace(part, images=images[:0]))
+            images = part.images
+            assert isinstance(images, np.ndarray)
+            parts.append(replace(part, images=np.empty((0, *images.shape[1:]), np.uint8)))
             yield {
                 name: images[:, view, :height, :width]
                 for view, (name, (height, width)) in enumerate(
                     zip(names, part.sizes.tolist(), strict=True)
                 )
             }
+        if not parts:
+            raise NoEpisodeError(
+                source.dataset.metadata.root,
+                f"expected an episode that can be read, got {len(damaged)} damaged ones; the "
+                f"first: {damaged[0][1]}",
+            )
 
     shards = FrameShards.build(decoded(), names, draft / SHARDS)
     replace(Frames.join(parts), images=ShardedImages(shards)).save(draft)

@@ -26,6 +26,9 @@ from takt.datasets.atomic import NO_SPACE
 from takt.processes import die_with_parent
 from takt.types import TaktError
 
+# Others wait while one rank records or decodes data; launchers notice a rank that died.
+_PATIENCE = timedelta(days=2)
+
 
 def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # noqa: ANN401
     """Run `work(*arguments)` in `ranks` processes of one thread each, joined in a gloo group.
@@ -71,8 +74,7 @@ def join() -> None:
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Others wait while one rank records or decodes data; torchrun notices a rank that died.
-    dist.init_process_group(backend, timeout=timedelta(days=2))
+    dist.init_process_group(backend, timeout=_PATIENCE)
     atexit.register(dist.destroy_process_group)
 
 
@@ -149,7 +151,7 @@ def _run(
     die_with_parent()
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=index, world_size=ranks)
+    dist.init_process_group("gloo", rank=index, world_size=ranks, timeout=_PATIENCE)
     try:
         work(*arguments)
     except TaktError as error:

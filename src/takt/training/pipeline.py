@@ -14,6 +14,7 @@ from takt.policies.xr0.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from takt.policies.xr0.checkpoint_files import is_complete
 from takt.policies.xr0.choice import ChoiceConfig
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.model import XR0
@@ -135,7 +136,7 @@ def train_frames(
     """The recipe's stages on given frames; the first rank writes `out/policy`.
 
     Args:
-        robots: One body or several; the statistics of each come from its first dataset.
+        robots: One body or several; those of one name share statistics.
         converse: Makes the vision-language data; without it there is none.
         measures: Look at the first body.
         start: Weights and tokenizer to begin with; bodies that it knows keep their statistics.
@@ -145,9 +146,11 @@ def train_frames(
     """
     start = begin(config) if start is None else start
     for robot in robots:
-        if robot.spec.name not in start.bodies:
-            start.bodies[robot.spec.name] = fit(robot.frames[0], robot.spec, config)
-        require_alive(start.body(robot.spec.name), robot.spec)
+        name = robot.spec.name
+        if name not in start.bodies:
+            same = [frames for each in robots if each.spec.name == name for frames in each.frames]
+            start.bodies[name] = fit(same, robot.spec, config)
+        require_alive(start.body(name), robot.spec)
     names = [name for name in STAGES if getattr(config, name) is not None]
     run_stages(names, start, robots, config, out, report, converse, measures)
     if rank() == 0:
@@ -225,14 +228,14 @@ def run_stages(
             checks = measures.checks(name, stage, batchers[0], checkpoint, spec, loop)
             train_stage(stage, source, *rest, checks)
         after = out / f"after-{name}"
-        if name != names[-1] and rank() == 0 and not (after / "model.safetensors").exists():
+        if name != names[-1] and rank() == 0 and not is_complete(after):
             save_checkpoint(after, checkpoint, WEIGHTS_DTYPE)
         barrier()
 
 
-def fit(frames: Frames, spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
+def fit(sources: Sequence[Frames], spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:
     """Statistics of every chunk and state of the data."""
-    return fit_body(frames, spec, config.model, horizon=config.horizon, execute=config.execute)
+    return fit_body(sources, spec, config.model, horizon=config.horizon, execute=config.execute)
 
 
 def build_stage(name: str, policy: XR0, config: TrainingConfig, spec: EmbodimentSpec) -> Stage:

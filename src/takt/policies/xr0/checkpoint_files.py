@@ -19,6 +19,11 @@ class CheckpointError(TaktError):
     """A checkpoint that does not fit: names every offending file, key or body."""
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether a checkpoint was written there to its end: its weights' file or index comes last."""
+    return (folder / WHOLE).is_file() or (folder / INDEX).is_file()
+
+
 def find_weights(path: Path) -> Path:
     """The one file at or under `path` that holds or indexes weights; a whole file comes first.
 
