@@ -31,7 +31,21 @@ def test_a_benchmark_is_asked_and_not_asked_again(data, tmp_path, capsys, monkey
     assert set(found["further"]) == {"f1", "precision", "recall", "yes_ratio"}
     monkeypatch.delattr("takt.policies.xr0.chat.Chat.load")
     assert main(argv[:-1]) == 0
-    assert "POPE: 0.0 % (95 % 0.0-56.1) of 3, chance 50.0 %" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "POPE: 0.0 % (95 % 0.0-56.1) of 3, chance 50.0 %" in printed
+    assert "3 of 9000 samples" in printed
+
+
+def test_a_question_the_backbone_refuses_is_left_out_by_wish(tmp_path, capsys):
+    rows = pope_rows(2)
+    rows[0]["question"] = "Is <|image_pad|> in the image?"
+    data = write_parquet(tmp_path / "pope.parquet", rows)
+    argv = ["eval", "vl", "--policy", POLICY, "--benchmark", "pope", "--data", str(data)]
+    argv += ["--out", str(tmp_path / "out"), "--max-tokens", "2"]
+    assert main(argv) == 2
+    assert "pope.parquet, row 1:" in capsys.readouterr().err
+    assert main([*argv, "--skip-bad"]) == 0
+    assert "skipped 1 damaged rows" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

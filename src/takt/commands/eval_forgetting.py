@@ -58,6 +58,10 @@ def run_forgetting(command: Forgetting) -> int:
 def _print(base: "Stage", after: "list[Stage]", comparisons: "list[Comparison]") -> None:
     for found in comparisons:
         print(f"{found.title}: {base.name} {100 * found.base.rate:.1f} % of {found.base.n}")
+        if found.samples < found.whole:
+            print(f"  {found.samples} of {found.whole} samples")
+        if found.incomplete:
+            print(f"  {found.incomplete} incomplete groups left out")
         for stage, change in zip(after, found.changes, strict=True):
             if change is None:
                 continue

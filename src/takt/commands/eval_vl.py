@@ -107,12 +107,21 @@ def _talker(policy: Path, tokens: int) -> "Answer":
     """Answers with the checkpoint, which is loaded at the first question only."""
     from functools import cache
 
+    from takt.benchmarks.vision_language.question import UnanswerableError
     from takt.policies.xr0.chat import Chat
+    from takt.policies.xr0.memory import NotEnoughMemoryError
+    from takt.types import TaktError
 
-    chat = cache(lambda: Chat.load(policy))
+    load = cache(lambda: Chat.load(policy))
 
     def answer(images: "Sequence[np.ndarray]", prompt: str) -> str:
-        return "".join(chat().answer(chat().prompt(images, prompt), tokens))
+        chat = load()  # what is wrong with checkpoint or machine is no question's fault
+        try:
+            return "".join(chat.answer(chat.prompt(images, prompt), tokens))
+        except NotEnoughMemoryError:
+            raise
+        except TaktError as error:
+            raise UnanswerableError(str(error)) from error
 
     return answer
 
@@ -125,6 +134,10 @@ def _print(summary: "Summary", title: str, out: Path) -> None:
     )
     for name, value in summary.further.items():
         print(f"  {name.replace('_', ' ')} {value:.4g}")
+    if summary.samples < summary.whole:
+        print(f"  {summary.samples} of {summary.whole} samples")
     if summary.skipped:
         print(f"  skipped {summary.skipped} damaged rows")
+    if summary.incomplete:
+        print(f"  left out {summary.incomplete} groups that lost a row")
     print(f"answers: {out}")

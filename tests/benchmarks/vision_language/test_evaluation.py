@@ -1,5 +1,6 @@
 """A run asks every question once, whatever interrupts it."""
 
+import json
 from contextlib import closing
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 from vl_files import pope_rows, stored, write_parquet
 
 from takt.benchmarks.vision_language.evaluation import BadRows, evaluate, open_source, questions
+from takt.benchmarks.vision_language.question import RULES, UnanswerableError
 from takt.benchmarks.vision_language.store import AnswersError, AnswerStore, Run, read_answers
 from takt.benchmarks.vision_language.summary import summarise
 from takt.benchmarks.vision_language.table import BENCHMARKS
@@ -62,7 +64,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data, tmp_path):
     second = Oracle()
     summary = run(data, folder, second)
     assert len(second.prompts) == 2
-    assert [answer.key for answer in read_answers(folder)] == ["1", "2", "3", "4", "5"]
+    assert list(read_answers(folder)) == ["1", "2", "3", "4", "5"]
     whole = run(data, tmp_path / "whole", Oracle())
     assert summary == whole
     assert (summary.questions, summary.score.rate, summary.chance) == (5, 0.4, 0.5)
@@ -106,6 +108,42 @@ def test_a_damaged_image_is_a_damaged_row(tmp_path):
         run(data, tmp_path / "out", Oracle())
     summary = run(data, tmp_path / "out", Oracle(), skip=True)
     assert (summary.questions, summary.skipped) == (1, 1)
+
+
+def test_a_question_that_the_policy_refuses_is_a_damaged_row(data, tmp_path):
+    class Refusing(Oracle):
+        def __call__(self, images, prompt):
+            if "thing 1 " in prompt:
+                raise UnanswerableError("too narrow")
+            return super().__call__(images, prompt)
+
+    with pytest.raises(TaktError, match=r"pope.parquet, row 2: too narrow.*--skip-bad"):
+        run(data, tmp_path / "out", Refusing())
+    summary = run(data, tmp_path / "out", Refusing(), skip=True)
+    assert (summary.questions, summary.skipped) == (4, 1)
+
+
+def test_a_group_with_a_damaged_row_is_left_out(tmp_path):
+    row = {"question": "Is it?", "answer": "Yes", "category": "OCR", "image": stored(1)}
+    rows = [row | {"question_id": f"{number // 2}.png"} for number in range(6)]
+    rows[5]["answer"] = "?"
+    data = write_parquet(tmp_path / "mme.parquet", rows)
+    summary = run(data, tmp_path / "out", Oracle(), name="mme", skip=True)
+    assert (summary.questions, summary.score.n) == (5, 2)
+    assert (summary.skipped, summary.incomplete) == (1, 1)
+
+
+def test_stored_replies_are_judged_by_todays_rules(data, tmp_path):
+    folder = tmp_path / "out"
+    summary = run(data, folder, Oracle())
+    path = folder / "answers.jsonl"
+    answers = [json.loads(line) for line in path.read_text().splitlines()]
+    answers[1] |= {"found": "", "score": 0.0}
+    del answers[1]["rules"]
+    path.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    assert read_answers(folder)["2"].rules < RULES
+    assert run(data, folder, Oracle(stop=0)) == summary
+    assert {answer.rules for answer in read_answers(folder).values()} == {RULES}
 
 
 def test_a_source_fits_its_benchmark(data):

@@ -9,7 +9,7 @@ import pytest
 
 from takt.benchmarks.vision_language.forgetting import compare, mean_kept, read_stage
 from takt.benchmarks.vision_language.forgetting_page import build_page
-from takt.benchmarks.vision_language.question import Answered
+from takt.benchmarks.vision_language.question import RULES, Answered
 from takt.benchmarks.vision_language.store import SUMMARY, AnswersError, AnswerStore, Run
 from takt.cli import main
 
@@ -21,23 +21,30 @@ RUN = Run(
     data_digest="d",
     answer_tokens=4,
 )
+ANSWER = Answered(
+    key="",
+    group="",
+    categories=("",),
+    answer="yes",
+    reply="",
+    found="",
+    score=0.0,
+    chance=0.5,
+)
 
 
-def fill(folder, checkpoint, scores, *, name="pope", **change):
+def fill(folder, checkpoint, scores, *, name="pope", rules=RULES, **change):
     """Answers with these scores: the first fifty of category a, the rest of b."""
     run = replace(RUN, benchmark=name, checkpoint_digest=checkpoint, **change)
     with closing(AnswerStore(folder / name, run)) as store:
         for number, score in enumerate(scores):
             store.add(
-                Answered(
+                replace(
+                    ANSWER,
                     key=str(number),
-                    group="",
                     categories=("ab"[number >= 50],),
-                    answer="yes",
-                    reply="",
-                    found="",
                     score=float(score),
-                    chance=0.5,
+                    rules=rules,
                 )
             )
     (folder / name / SUMMARY).write_text("{}")
@@ -65,7 +72,7 @@ def test_a_stage_is_compared_on_the_same_questions(stages):
     base, after = stages
     (found,) = compare(base, [after])
     change = change_in(found)
-    assert (found.base.rate, found.chance, change.score.rate) == (0.9, 0.5, 0.7)
+    assert (found.base.rate, found.chance, change.score.rate) == pytest.approx((0.9, 0.5, 0.7))
     assert change.difference.rate == pytest.approx(-0.2)
     # -20/102 -/+ 1.96 sqrt(23 - 400/102) / 102
     assert change.difference.lo == pytest.approx(-0.2801, abs=1e-4)
@@ -104,6 +111,28 @@ def test_other_questions_are_not_compared(stages, tmp_path, change, says):
     other = fill(tmp_path / "other", "other", [1] * 100, **change)
     with pytest.raises(AnswersError, match=says):
         compare(stages[0], [other])
+
+
+def test_answers_judged_by_earlier_rules_are_not_compared(stages, tmp_path):
+    other = fill(tmp_path / "other", "other", [1] * 100, rules=RULES - 1)
+    with pytest.raises(AnswersError, match="asks nothing"):
+        compare(stages[0], [other])
+
+
+def test_a_group_that_one_stage_lost_in_part_is_left_out(tmp_path):
+    stages = []
+    for name, lost in (("base", ()), ("after", ("3",))):
+        stage = fill(tmp_path / name, name, [], name="mme")
+        with closing(AnswerStore(stage.folder / "mme", stage.runs["mme"])) as store:
+            for number in range(6):
+                if str(number) in lost:
+                    continue
+                store.add(replace(ANSWER, key=str(number), group=f"OCR/{number // 2}", score=1.0))
+        stages.append(stage)
+    (found,) = compare(stages[0], stages[1:])
+    assert (found.base.n, found.incomplete) == (2, 1)
+    assert (found.samples, found.whole) == (5, 2374)
+    assert "1 incomplete groups left out" in build_page(stages[0], stages[1:], [found])
 
 
 def test_a_stage_is_one_finished_checkpoint(stages, tmp_path):

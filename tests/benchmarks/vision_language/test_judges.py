@@ -41,6 +41,27 @@ def test_a_letter_is_found_where_it_is_meant(reply, letter):
     assert option_letter(ANIMALS, reply) == (letter, float(letter == "B"))
 
 
+@pytest.mark.parametrize("letter", "ABCD")
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "The answer is {}.",
+        "The correct answer is: {}",
+        "The answer is **{}**",
+        "Looking at it, I choose {}",
+        "I think option {} fits the picture best",
+        "I am sure that {} is right",
+        "It must be {}, by its colour",
+    ],
+)
+def test_every_letter_is_read_alike(letter, reply):
+    assert option_letter(ANIMALS, reply.format(letter))[0] == letter
+
+
+def test_an_article_is_no_letter():
+    assert option_letter(ANIMALS, "There is A bird on it")[0] == ""
+
+
 @pytest.mark.parametrize(
     ("reply", "found"),
     [
@@ -79,6 +100,12 @@ def test_vqa_accuracy_leaves_each_annotator_out(agreeing, score):
     assert vqa_accuracy(question(*said), "the nokia.")[1] == pytest.approx(score)
 
 
+@pytest.mark.parametrize(("reply", "score"), [("14", 1.0), ("15", 0.0)])
+@pytest.mark.parametrize("said", [("14",), ("14", "fourteen", "14.0")])
+def test_few_annotators_are_compared_exactly(reply, score, said):
+    assert vqa_accuracy(question(*said), reply)[1] == score
+
+
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
@@ -102,6 +129,8 @@ def test_vqa_texts_are_compared_without_their_dress(text, plain):
         ("x = 3 + 4 = 7", ("7",), 1),
         ("1,234.5 is too low\nso it is 1,500", ("1500",), 1),
         ("about 1.004", ("1.00",), 1),  # two decimals
+        ("It has 5.2eV", ("5.2",), 1),  # a unit, no exponent
+        ("It has 5.2e3 V", ("5.2",), 0),
         ("It is the Krebs cycle.", ("krebs cycle", "citric acid cycle"), 1),
         ("It could be mitosis", ("meiosis",), 0),
         ("banana", ("b",), 0),  # a single letter must stand alone

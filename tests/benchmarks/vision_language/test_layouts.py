@@ -110,6 +110,24 @@ def test_the_table_has_all_ten():
     assert set(PARQUET) == set(BENCHMARKS) - {"blocks"}
 
 
+@pytest.mark.parametrize("label", ["[Austria, Chile]", "[2014, 2016]"])
+def test_a_label_of_chartqa_is_one_text(label, tmp_path):
+    row = PARQUET["chartqa"][0] | {"answer": label}
+    (found,) = read("chartqa", write_parquet(tmp_path / "x.parquet", [row]))
+    assert found.answers == (label,)
+    (found,) = read("chartqa", write_tsv(tmp_path / "x.tsv", [row | {"image": written(1)}]))
+    assert found.answers == (label,)
+
+
+def test_the_same_question_of_pope_is_one_group(tmp_path):
+    row, other = pope_rows(2)
+    rows = [row, row | {"category": "popular"}, row | {"image": other["image"]}, other]
+    found = read("pope", write_parquet(tmp_path / "x.parquet", rows))
+    groups = [question.group for question in found]
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+
+
 def test_an_open_question_of_mmmu_takes_any_of_its_answers(tmp_path):
     row = PARQUET["mmmu"][0] | {"question_type": "open", "answer": "['7', 'seven']"}
     (found,) = read("mmmu", write_parquet(tmp_path / "x.parquet", [row]))

@@ -92,7 +92,8 @@ def test_requests_are_answered_as_tasks_ask(plugin, monkeypatch):
         return SimpleNamespace(args=("Is it?", options, visual, 0, "pope", "test"))
 
     asked = [request(max_new_tokens=7, until=["\n\n"]), request(until="Human")]
-    assert model.generate_until(asked) == ["2 Is it? 7", "2 Is it? 128\n\n"]
+    replies = ["2 Is it? 7\n\nHuman: more", "2 Is it? 128\n\n"]  # an empty line ends nothing
+    assert model.generate_until(asked) == replies
     with pytest.raises(TaktError, match="generate_until only"):
         model.loglikelihood(asked)
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from takt.benchmarks.vision_language import blocks
 from takt.benchmarks.vision_language.counting import Alone
-from takt.benchmarks.vision_language.question import Answered, Question, RowError
+from takt.benchmarks.vision_language.question import (
+    Answered,
+    Question,
+    RowError,
+    UnanswerableError,
+)
 from takt.benchmarks.vision_language.rows import Table, open_table
 from takt.benchmarks.vision_language.store import AnswerStore
 from takt.benchmarks.vision_language.table import Benchmark
@@ -17,7 +22,7 @@ from takt.datasets.encoded_image import decode_image
 from takt.types import TaktError
 
 Answer = Callable[[Sequence[np.ndarray], str], str]
-"""Images, each (height, width, 3) uint8 RGB, and a prompt: the reply."""
+"""Images, each (height, width, 3) uint8 RGB, and a prompt: the reply, or UnanswerableError."""
 
 
 class Watcher(Protocol):
@@ -87,9 +92,10 @@ def first(asked: Iterable[Question], limit: int | None, benchmark: Benchmark) ->
     """The first `limit` of them; where a group counts as one, the first `limit` groups, whole."""
     seen: set[str] = set()
     for question in asked:
-        unit = question.group or question.key
+        alone = isinstance(benchmark.counting, Alone)
+        unit = question.key if alone else question.group or question.key
         if limit is not None and len(seen) == limit and unit not in seen:
-            if isinstance(benchmark.counting, Alone):
+            if alone:
                 return
             continue
         seen.add(unit)
@@ -104,7 +110,7 @@ def evaluate(
     bad: BadRows,
     watcher: Watcher,
 ) -> list[Answered]:
-    """Ask what has no answer in `store` yet; every answer of `asked`.
+    """Ask what has no answer in `store` yet; every answer of `asked`, judged by today's rules.
 
     Raises:
         TaktError: a row is damaged, or there was nothing to ask.
@@ -112,15 +118,16 @@ def evaluate(
     found: list[Answered] = []
     for question in asked:
         known = store.answers.get(question.key)
-        if known is None:
-            try:
-                known = _ask(benchmark, question, answer)
-            except RowError as error:
-                bad.meet(error)
-                continue
-            store.add(known)
-        found.append(known)
-        watcher.asked(len(found), known)
+        try:
+            reply = known.reply if known else _ask(benchmark, question, answer)
+        except RowError as error:
+            bad.meet(error)
+            continue
+        judged = _judge(benchmark, question, reply)
+        if judged != known:
+            store.add(judged)
+        found.append(judged)
+        watcher.asked(len(found), judged)
     if not found:
         raise TaktError(
             f"{store.folder}: expected questions, got none; is --data this benchmark's file?"
@@ -128,12 +135,18 @@ def evaluate(
     return found
 
 
-def _ask(benchmark: Benchmark, question: Question, answer: Answer) -> Answered:
+def _ask(benchmark: Benchmark, question: Question, answer: Answer) -> str:
     try:
         images = [np.array(decode_image(encoded)) for encoded in question.images]
     except ValueError as error:
         raise RowError(question.where, f"image: {error}") from error
-    reply = answer(images, benchmark.ask(question))
+    try:
+        return answer(images, benchmark.ask(question))
+    except UnanswerableError as error:
+        raise RowError(question.where, str(error)) from error
+
+
+def _judge(benchmark: Benchmark, question: Question, reply: str) -> Answered:
     found, score = benchmark.judge(question, reply)
     return Answered(
         key=question.key,

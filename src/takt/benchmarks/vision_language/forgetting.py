@@ -1,19 +1,24 @@
 """What training left of the skill: the same questions, asked before and after each stage."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from takt.benchmarks.vision_language.counting import (
     Counting,
-    Unit,
+    Units,
     by_category,
     chance,
+    design,
+    groups,
+    samples,
     score,
-    strata,
     units,
 )
 from takt.benchmarks.vision_language.estimates import Estimate, paired_difference
+from takt.benchmarks.vision_language.question import RULES, Answered
 from takt.benchmarks.vision_language.store import (
     RUN,
     SUMMARY,
@@ -22,8 +27,6 @@ from takt.benchmarks.vision_language.store import (
     read_answers,
 )
 from takt.benchmarks.vision_language.table import BENCHMARKS, benchmark_named
-
-Units = Mapping[tuple[str, str], Unit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ class Change:
 class Comparison:
     """A benchmark, or one of its categories, over the units that every stage answered.
 
-    `changes` has a place for every stage after the base, None where it was not asked.
+    `changes` has a place for every stage after the base, None where it was not asked. Of a whole
+    benchmark, `samples` of its `whole` were asked, and `incomplete` groups left out.
     """
 
     benchmark: str
@@ -63,6 +67,9 @@ class Comparison:
     base: Estimate
     changes: tuple[Change | None, ...]
     categories: "tuple[Comparison, ...]" = ()
+    samples: int = 0
+    whole: int = 0
+    incomplete: int = 0
 
 
 def read_stage(folder: Path) -> Stage:
@@ -97,7 +104,8 @@ def compare(base: Stage, after: Sequence[Stage]) -> list[Comparison]:
     """Every benchmark that the base and at least one other stage answered.
 
     Raises:
-        AnswersError: two stages answered different data, or nothing in common.
+        AnswersError: two stages answered different data, or nothing in common, or were judged by
+            earlier rules.
     """
     names = [name for name in BENCHMARKS if name in base.runs]
     shared = [name for name in names if any(name in stage.runs for stage in after)]
@@ -119,16 +127,33 @@ def _compare_benchmark(name: str, base: Stage, after: Sequence[Stage]) -> Compar
                 f"{name}: expected the same questions in {base.folder} and {stage.folder}, got "
                 f"{'; '.join(differing)}; ask both again in the same way"
             )
-    answers = {id(stage): list(read_answers(stage.folder / name)) for stage in asked}
-    common = set.intersection(*({answer.key for answer in found} for found in answers.values()))
+    answers = {id(stage): _read(stage.folder / name) for stage in asked}
+    common = set.intersection(*map(set, answers.values()))
     if not common:
         raise AnswersError(f"{name}: expected questions that every stage answered, found none")
-    counted = {
-        key: units(benchmark.counting, [answer for answer in found if answer.key in common])
-        for key, found in answers.items()
+    shared = {
+        stage: [answer for key, answer in found.items() if key in common]
+        for stage, found in answers.items()
     }
+    counted = {stage: units(benchmark.counting, found) for stage, found in shared.items()}
     later = [counted.get(id(stage)) for stage in after]
-    return _compare_units(name, benchmark.title, benchmark.counting, counted[id(base)], later)
+    before = counted[id(base)]
+    return replace(
+        _compare_units(name, benchmark.title, benchmark.counting, before, later),
+        samples=samples(shared[id(base)]),
+        whole=benchmark.samples,
+        incomplete=len(groups(shared[id(base)])) - len(before),
+    )
+
+
+def _read(folder: Path) -> dict[str, Answered]:
+    found = read_answers(folder)
+    if any(answer.rules != RULES for answer in found.values()):
+        raise AnswersError(
+            f"{folder}: expected answers judged by today's rules, got some of others; run the "
+            "command that asked them again: it judges the same replies anew, and asks nothing"
+        )
+    return found
 
 
 def _compare_units(
@@ -136,10 +161,6 @@ def _compare_units(
 ) -> Comparison:
     before = list(base.values())
     floor = chance(counting, before)
-    categories = {
-        category: {key: unit for key, unit in base.items() if unit.category == category}
-        for category in by_category(base)
-    }
     return Comparison(
         benchmark=name,
         title=title,
@@ -150,17 +171,17 @@ def _compare_units(
         ),
         categories=tuple(
             _compare_units(name, category, counting, group, after)
-            for category, group in categories.items()
+            for category, group in by_category(base).items()
         ),
     )
 
 
 def _change(counting: Counting, base: Units, after: Units, floor: float) -> Change:
     """Over the units of `base`, all of which `after` has."""
-    pairs = [(unit, after[key]) for key, unit in base.items()]
-    before, now = [unit for unit, _ in pairs], [unit for _, unit in pairs]
-    steps = [later.score - earlier.score for earlier, later in pairs]
-    difference = paired_difference(strata(counting, before, lambda i: steps[i]))
+    before = list(base.values())
+    now = [replace(unit, score=after[key].score) for key, unit in base.items()]
+    steps = np.array([later.score - unit.score for unit, later in zip(before, now, strict=True)])
+    difference = paired_difference(steps, design(counting, before))
     skill = score(counting, before)
     kept = None
     if skill.lo > floor:
@@ -174,8 +195,8 @@ def _change(counting: Counting, base: Units, after: Units, floor: float) -> Chan
     return Change(
         score=score(counting, now),
         difference=difference,
-        lost=sum(step < 0 for step in steps),
-        gained=sum(step > 0 for step in steps),
+        lost=int((steps < 0).sum()),
+        gained=int((steps > 0).sum()),
         kept=kept,
     )
 

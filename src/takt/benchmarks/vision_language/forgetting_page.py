@@ -15,7 +15,8 @@ share of right answers.</p>
 <p><b>Chance</b>: what a blind answer scores on average: a random letter, a coin for yes and no,
 nothing for open answers; a random colour of those on the blocks table.</p>
 <p><b>Difference</b>: score after minus score of the base, on the same questions; 95 % interval for
-paired data of Agresti and Min (2005). Lost and gained: units that scored less, or more.</p>
+paired data of Agresti and Min (2005). Lost and gained: units that scored less, or more. POPE's
+score weighs a question by the categories it is in; n, lost, gained and intervals count it once.</p>
 <p><b>Kept</b>: (score − chance) over (base − chance), the base as measured, at least 0; – where the
 base's 95 % interval reaches down to chance.</p>
 """
@@ -142,12 +143,21 @@ def _rows(base: Stage, after: Sequence[Stage], comparisons: Sequence[Comparison]
         for name in ("n", "chance", base.name, *(stage.name for stage in after))
     )
     rows = "".join(
-        f"<tr><td>{escape(found.title)}</td><td>{found.base.n}</td>"
+        f"<tr><td>{escape(found.title)}</td><td>{_count(found)}</td>"
         f"<td>{100 * found.chance:.1f}</td><td>{_percent(found.base)}</td>"
         f"{''.join(f'<td>{_cell(change)}</td>' for change in found.changes)}</tr>"
         for found in comparisons
     )
     return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _count(found: Comparison) -> str:
+    asked = f"<br><small>{found.samples} of {found.whole} samples</small>"
+    lost = f"<br><small>{found.incomplete} incomplete groups left out</small>"
+    return (
+        f"{found.base.n}{asked if found.samples < found.whole else ''}"
+        f"{lost if found.incomplete else ''}"
+    )
 
 
 def _percent(found: Estimate) -> str:

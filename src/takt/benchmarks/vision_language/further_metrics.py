@@ -1,8 +1,9 @@
 """Figures that papers give beside, or instead of, the share that is right."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
-from takt.benchmarks.vision_language.counting import ImagePairs, Unit, by_category, units
+from takt.benchmarks.vision_language.counting import ImagePairs, units
 from takt.benchmarks.vision_language.question import Answered
 
 COGNITION = (
@@ -36,17 +37,14 @@ def pope(answers: Sequence[Answered]) -> dict[str, float]:
 
 def mme(answers: Sequence[Answered]) -> dict[str, float]:
     """Points of perception (at most 2000) and of cognition (at most 800)."""
-    groups = by_category(units(ImagePairs(), answers)) or _only(answers)
+    scores: dict[str, list[float]] = defaultdict(list)
+    for unit in units(ImagePairs(), answers).values():
+        scores[unit.categories[0]].append(unit.score)
     points = {"perception": 0.0, "cognition": 0.0}
-    for name, group in groups.items():
+    for name, found in scores.items():
         part = "cognition" if name in COGNITION else "perception"
-        points[part] += POINTS * sum(unit.score for unit in group) / len(group)
+        points[part] += POINTS * sum(found) / len(found)
     return points
-
-
-def _only(answers: Sequence[Answered]) -> dict[str, list[Unit]]:
-    found = list(units(ImagePairs(), answers).values())
-    return {found[0].category: found} if found else {}
 
 
 def circular(answers: Sequence[Answered]) -> dict[str, float]:

@@ -4,13 +4,13 @@ Parquet columns are those of the datasets that lmms-eval 0.7.3 reads (tasks/*/ut
 those of VLMEvalKit (vlmeval/dataset/image_mcq.py, image_yorn.py, image_vqa.py).
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from takt.benchmarks.vision_language.question import Question
+from takt.benchmarks.vision_language.question import LETTERS, Question
 from takt.benchmarks.vision_language.rows import Row
 
-LETTERS = "ABCDEFGHIJ"
 ROLLED = 1_000_000  # MMBench: rows whose index agrees modulo this ask the same in another order
 
 
@@ -32,8 +32,10 @@ def seed(row: Row) -> Question | None:
 
 
 def pope(row: Row) -> Question:
-    """lmms-lab/POPE: yes or no, one category a row."""
-    return _question(row, _yes_or_no(row), category=row.maybe("category"))
+    """lmms-lab/POPE: yes or no, one category a row; the same question may be in all three."""
+    question = _question(row, _yes_or_no(row), category=row.maybe("category"))
+    digest = hashlib.sha256(b"".join((*question.images, question.text.encode())))
+    return replace(question, group=digest.hexdigest()[:16])
 
 
 def ai2d(row: Row) -> Question:
@@ -82,7 +84,7 @@ def scienceqa(row: Row) -> Question:
 
 def chartqa(row: Row) -> Question:
     """lmms-lab/ChartQA: human and augmented questions."""
-    return _question(row, row.texts("answer"), category=row.maybe("type"))
+    return _question(row, (row.text("answer"),), category=row.maybe("type"))
 
 
 def lettered(row: Row) -> Question:
@@ -100,8 +102,13 @@ def lettered_or_open(row: Row) -> Question:
 
 
 def said(row: Row) -> Question:
-    """A TSV's open question: one answer, or a list of them."""
+    """A TSV's TextVQA: one answer, or a list of them."""
     return _question(row, row.texts("answer"), category=row.maybe("split"))
+
+
+def labelled(row: Row) -> Question:
+    """A TSV's ChartQA: one answer, even where it looks like a list."""
+    return _question(row, (row.text("answer"),), category=row.maybe("split"))
 
 
 def polled(row: Row) -> Question:

@@ -10,7 +10,11 @@ import re
 from takt.benchmarks.vision_language.question import Question
 
 _LEADING = re.compile(r"\W*([A-Z])(?:\W*$|[.):,*\]])")
-_QUANTIFIER_WORDS = 3  # a lone "A" in a longer reply may be the article
+_QUANTIFIER_WORDS = 3  # "A" before a word of a longer reply may be the article
+_MEANT_A = re.compile(
+    r"\b(?i:answer|option|choice)\b\W*(?:is\b\W*)?A\b"  # announced
+    r"|\bA\b(?!\s+(?!is\b)\w)"  # or not before a word, but for "A is right"
+)
 
 
 def option_letter(question: Question, reply: str) -> tuple[str, float]:
@@ -27,7 +31,8 @@ def _letter(question: Question, reply: str) -> str:
         return leading[1]
     words = re.sub(r"[.()\[\],:;!*#{}]", " ", reply).split()
     named = set(words) & set(letters)
-    if len(named) == 1 and not (named == {"A"} and len(words) > _QUANTIFIER_WORDS):
+    is_article = len(words) > _QUANTIFIER_WORDS and not _MEANT_A.search(reply)
+    if len(named) == 1 and not (named == {"A"} and is_article):
         return named.pop()
     if len(reply) > 2 * sum(map(len, question.choices)):
         return ""

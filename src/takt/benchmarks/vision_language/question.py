@@ -1,8 +1,12 @@
 """A question about images, and what became of it: the two ends of every benchmark here."""
 
+import string
 from dataclasses import dataclass
 
 from takt.types import TaktError
+
+LETTERS = string.ascii_uppercase  # of choices, in their order
+RULES = 2  # raise it whenever the same reply may be judged or counted differently
 
 
 class RowError(TaktError):
@@ -12,6 +16,10 @@ class RowError(TaktError):
         """Name the place in front of the message."""
         super().__init__(f"{where}: {message}")
         self.where = where
+
+
+class UnanswerableError(TaktError):
+    """A policy refuses one question: its images or its length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +44,7 @@ class Question:
     @property
     def letters(self) -> str:
         """Those of its choices: "ABCD"."""
-        return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(self.choices)]
+        return LETTERS[: len(self.choices)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,7 @@ class Answered:
     """A question's outcome: a line of `answers.jsonl`.
 
     `found` is what the rule read out of the reply, "" for nothing; `score` is in [0, 1], and
-    `chance` what one who cannot see would score on average.
+    `chance` what one who cannot see would score on average; `rules` says which judged it.
     """
 
     key: str
@@ -55,3 +63,4 @@ class Answered:
     found: str
     score: float
     chance: float
+    rules: int = RULES

@@ -64,7 +64,10 @@ class Row:
             raise self.error(f"{name}: expected a whole number, got {value!r}") from error
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The list in a column, written as one or as Python's text of one; of one text, just it."""
+        """The list in a column, written as one or as Python's text of one; of one text, just it.
+
+        For columns that are lists only: a label may well be "[2014, 2016]".
+        """
         value = self._cell(name)
         if isinstance(value, str) and value.startswith("["):
             try:

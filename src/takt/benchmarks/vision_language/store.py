@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -69,27 +68,27 @@ class AnswerStore:
         self.folder = folder
         self._lock = FolderLock(folder)
         try:
-            self.answers = {answer.key: answer for answer in self._begin(run)}
+            self.answers = self._begin(run)
             self._file = (folder / ANSWERS).open("a", encoding="utf-8")
         except BaseException:
             self._lock.release()
             raise
 
-    def _begin(self, run: Run) -> list[Answered]:
+    def _begin(self, run: Run) -> dict[str, Answered]:
         path = self.folder / ANSWERS
         if not path.exists():
             write_atomically(self.folder / RUN, json.dumps(asdict(run), indent=2).encode())
-            return []
+            return {}
         if differing := Run.read(self.folder).differences(run):
             raise AnswersError(
                 f"{self.folder} holds answers of another run ({'; '.join(differing)}); "
                 "choose a new --out"
             )
         _cut_torn_line(path)
-        return list(read_answers(self.folder))
+        return read_answers(self.folder)
 
     def add(self, answer: Answered) -> None:
-        """Keep an answer."""
+        """Keep an answer; of two to the same question, the later one."""
         self._file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
         self._file.flush()
         self.answers[answer.key] = answer
@@ -100,25 +99,27 @@ class AnswerStore:
         self._lock.release()
 
 
-def read_answers(folder: Path) -> Iterator[Answered]:
-    """Every answer in `folder`, in the order they came.
+def read_answers(folder: Path) -> dict[str, Answered]:
+    """The last answer to each question in `folder`, by its key, in the order they first came.
 
     Raises:
         AnswersError: a line is damaged.
     """
+    found: dict[str, Answered] = {}
     path = folder / ANSWERS
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                raw = json.loads(line)
+                raw = {"rules": 1} | json.loads(line)
                 values = {field.name: raw[field.name] for field in fields(Answered)}
                 values["categories"] = tuple(values["categories"])
-                yield Answered(**values)
+                found[values["key"]] = Answered(**values)
             except (ValueError, KeyError, TypeError) as error:
                 raise AnswersError(
                     f"{path}, line {number}: expected an answer ({error!r}); "
                     "take the line out, and only that question is asked again"
                 ) from error
+    return found
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -22,7 +22,8 @@ Layout = Callable[[Row], Question | None]
 class Benchmark:
     """`judge` gives what it found in a reply and its score; `chance` that of a blind answer.
 
-    `samples` is the size of the whole (appendix C; POPE has 5127 rows in VLMEvalKit's TSV).
+    `samples` is the size of the whole (appendix C); POPE's are 5127 rows in VLMEvalKit's TSV, each
+    a sample of every category it names.
     """
 
     title: str
@@ -150,7 +151,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         judge=relaxed_accuracy,
         chance=none,
         parquet=layouts.chartqa,
-        tsv=layouts.said,
+        tsv=layouts.labelled,
     ),
     "blocks": Benchmark(
         title="Blocks (toy)",

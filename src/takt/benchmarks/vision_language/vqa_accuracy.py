@@ -2,6 +2,7 @@
 
 Antol et al. 2015, with the normalisation of EvalAI, the servers of VQA and TextVQA, as lmms-eval
 has it (tasks/_task_utils/vqa_eval_metric.py): leave one annotator out, min(1, agreeing / 3), mean.
+Below four annotators not even all of them could make a reply right: there any one of them does.
 """
 
 import re
@@ -28,6 +29,8 @@ _CONTRACTIONS = {word.replace("'", ""): word for word in _CONTRACTED.split()}
 def vqa_accuracy(question: Question, reply: str) -> tuple[str, float]:
     """The reply as compared, and its accuracy over `answers`, one of each annotator."""
     found, said = normalise(reply), [normalise(answer) for answer in question.answers]
+    if len(said) <= AGREEING:
+        return found, float(found in said)
     agreeing = said.count(found)
     scores = [min(1.0, (agreeing - (other == found)) / AGREEING) for other in said]
     return found, sum(scores) / len(scores)

@@ -49,7 +49,10 @@ class TaktXR0(lmms):
         self._chat = Chat.load(Path(checkpoint))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """A reply for each request, cut before the first of its task's stop texts."""
+        """A reply for each request, cut before the first of its task's stop texts.
+
+        An empty line is none, as in lmms-eval's own Qwen models: a reply may have paragraphs.
+        """
         return [self._reply(request) for request in track(requests, description="takt_xr0")]
 
     def _reply(self, request: Instance) -> str:
@@ -72,4 +75,5 @@ class TaktXR0(lmms):
 
 
 def _stops(until: str | Sequence[str] | None) -> Iterator[str]:
-    yield from filter(None, [until] if isinstance(until, str) else until or ())
+    stops = [until] if isinstance(until, str) else until or ()
+    yield from (stop for stop in stops if stop not in ("", "\n\n"))
