@@ -38,6 +38,8 @@ def test_expert_shift_is_reported_and_repeats_bit_for_bit(
         np.testing.assert_array_equal(one.actions, other.actions)
         assert one.outcomes == other.outcomes
     assert second["cycle_s"] == first["cycle_s"]
+    assert "beside" not in first
+    assert second["beside"] == {"seeds": 2, "mcnemar_p": 1.0}
 
 
 @pytest.mark.parametrize(

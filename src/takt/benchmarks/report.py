@@ -10,6 +10,7 @@ import numpy as np
 
 from takt.benchmarks import charts
 from takt.benchmarks.cycle import CycleRecord
+from takt.benchmarks.mcnemar import mcnemar
 from takt.benchmarks.page import card, page
 from takt.benchmarks.replay import Clip
 from takt.benchmarks.shift_config import ResolvedShift
@@ -221,9 +222,16 @@ def _comparison(run: ShiftRun, beside: ShiftRun) -> str:
     ]
     heads = "".join(f"<th>{escape(_name(r))}</th>" for r in runs)
     body = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    seeds = [{record.seed for record in r.records} for r in runs]
-    note = f"{len(seeds[0] & seeds[1])} seeds in common, {len(beside.records)} cycles beside."
+    shared, p = compare(run, beside)
+    note = f"{shared} seeds in common, {len(beside.records)} cycles beside; McNemar's p {p:.3f}."
     return card("Side by side", note, body, "half") + _stitching(beside)
+
+
+def compare(run: ShiftRun, beside: ShiftRun) -> tuple[int, float]:
+    """Seeds that both shifts ran, and McNemar's p of both sides being installed on them."""
+    ours, theirs = ({record.seed: record.good for record in r.records} for r in (run, beside))
+    shared = sorted(ours.keys() & theirs.keys())
+    return len(shared), mcnemar([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
 
 
 def _name(run: ShiftRun) -> str:

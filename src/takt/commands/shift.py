@@ -101,11 +101,27 @@ def _run(config: Config) -> int:
         seat.worker.close()
     run = ShiftRun(resolved, records)
     report = _write_report(config, run, station, beside)
-    if config.json:
-        print(json.dumps(run.summary.to_json()))
-    else:
-        _print_summary(run, report)
+    _tell(config, run, beside, report)
     return 0
+
+
+def _tell(config: Config, run: "ShiftRun", beside: "ShiftRun | None", report: Path) -> None:
+    from takt.benchmarks.report import compare
+
+    found = run.summary.to_json()
+    if beside is not None:
+        shared, p = compare(run, beside)
+        found["beside"] = {"seeds": shared, "mcnemar_p": p}
+    if config.json:
+        print(json.dumps(found))
+        return
+    _print_summary(run, report)
+    if beside is not None:
+        said = found["beside"]
+        print(
+            f"beside {config.beside}: McNemar's p {said['mcnemar_p']:.3f} on {said['seeds']} "
+            "seeds in common"
+        )
 
 
 def _shift_config(config: Config) -> "ShiftConfig":
