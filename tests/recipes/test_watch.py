@@ -1,6 +1,7 @@
 """What is left of a training for those who watch it."""
 
 import io
+import math
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -140,6 +141,30 @@ def test_wandb_gets_each_stage_with_its_own_steps(tmp_path, monkeypatch):
     assert axes[1] == ("first/post/*", "first/post/step")
     assert {"first/choice/loss": 0.1, "first/choice/step": 10}.items() <= logged[1].items()
     assert logged[-1] == "end"
+
+
+def test_nothing_that_was_measured_can_stop_a_run(tmp_path):
+    with Watch(PLAIN, tmp_path, tmp_path, io.StringIO()) as watch:
+        watch.report("post", StepReport(step=1, steps=2, losses=losses(1), samples_per_s=math.inf))
+        for step, loss in ((1, math.inf), (2, math.nan)):
+            unknown = replace(validation(step), losses={"loss": loss}, error_by_step=(None, None))
+            watch.record("post", replace(unknown, mean_action_by_step=()))
+    assert "post: action error by step" in (tmp_path / PAGE).read_text()
+
+
+def test_a_page_that_cannot_be_written_and_a_broken_tracker_are_said_once(
+    tmp_path, monkeypatch, capsys
+):
+    def refuse(**options):
+        raise RuntimeError("no network")
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=refuse))
+    (tmp_path / PAGE).mkdir()
+    work(tmp_path, replace(PLAIN, wandb="arms"))
+    said = capsys.readouterr().err
+    assert said.count("warning: training goes on without Wandb, which failed: no network") == 1
+    assert said.count(f"warning: training goes on, {PAGE} could not be written") == 1
+    assert len(read_stages(tmp_path)) == 2
 
 
 def test_what_cannot_be_is_named(monkeypatch):

@@ -1,5 +1,7 @@
 """The loop: every stage learns, resumes to the bit, and stops when the loss is no number."""
 
+import copy
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import tiny
 import torch
 
+from takt.training import loop as training_loop
 from takt.training.checkpoint import load_tensors, save_tensors
 from takt.training.ema import Ema
 from takt.training.loop import Check, DivergedError, draw_seed, learning_rate, train_stage
@@ -69,6 +72,81 @@ def test_checks_see_the_average_and_change_nothing(batcher, tmp_path):
     assert [x.losses for x in losses[0]] == [x.losses for x in losses[1]]
 
 
+def test_a_stopped_mixture_drawn_ahead_goes_on_to_the_same_losses(
+    batcher, mixture, tmp_path, monkeypatch
+):
+    plan, found, seen = replace(tiny.LOOP, accumulate=2), {}, []
+
+    def train(name, report=lambda report: None, **options):
+        def remember(step):
+            found.setdefault(name, {}).setdefault(step.step, []).append(step.losses)
+            report(step)
+
+        stage = tiny.stage("choice", batcher)
+        train_stage(stage, mixture, plan, tmp_path / name, remember, **options)
+        return weights(stage)
+
+    whole = train("whole")
+    monkeypatch.setattr(training_loop, "_draws_ahead", lambda: True)
+    checks = [Check(every=2, run=seen.append)]
+    with pytest.raises(StoppedError):
+        train("stopped", stop_at(3), checks=checks)
+    assert not drawing_threads()
+    assert equal(train("stopped", checks=checks), whole)
+    assert not drawing_threads()
+    again = {step: losses[0] for step, losses in found["whole"].items()}
+    assert found["stopped"] == {step: [again[step]] * (1 + (step == 3)) for step in again}
+    assert {"loss", "words"} <= again[4].keys()
+    assert seen == [2, 4]
+
+
+def drawing_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_error_of_a_draw_comes_out_at_its_step(batcher, tmp_path, monkeypatch, ahead):
+    monkeypatch.setattr(training_loop, "_draws_ahead", lambda: ahead)
+    drawn, reported = [], []
+
+    class Torn:
+        def draw(self, size, generator, shard):
+            drawn.append(size)
+            if len(drawn) == 3:
+                raise TaktError("frame 7 is torn")
+            return batcher.draw(size, generator, shard)
+
+    path = tmp_path / "state"
+    with pytest.raises(TaktError, match="frame 7 is torn"):
+        train_stage(tiny.stage("post", batcher), Torn(), tiny.LOOP, path, reported.append)
+    assert [report.step for report in reported] == [1, 2]
+    assert [folder.name for folder in path.iterdir()] == ["00000002"]
+    assert not drawing_threads()
+
+
+def test_a_check_that_fails_does_not_end_the_run(batcher, tmp_path, capsys):
+    plain, watched = (tiny.stage("post", batcher) for _ in range(2))
+
+    def fail(step):
+        raise ValueError("no simulator")
+
+    train_stage(plain, batcher, tiny.LOOP, tmp_path / "a", lambda report: None)
+    checks = [Check(every=3, run=fail)]
+    train_stage(watched, batcher, tiny.LOOP, tmp_path / "b", lambda report: None, checks=checks)
+    assert equal(weights(watched), weights(plain))
+    said = capsys.readouterr().err
+    assert said.count("warning") == 2
+    assert "step 3 was not measured, training goes on (ValueError: no simulator)" in said
+
+
+def test_shared_out_weights_are_not_measured(batcher, tmp_path, monkeypatch, capsys):
+    stage = tiny.stage("post", batcher)
+    monkeypatch.setattr(training_loop, "place", lambda stage, *_, bf16: copy.deepcopy(stage))
+    checks = [Check(every=1, run=lambda step: pytest.fail("was measured"))]
+    train_stage(stage, batcher, tiny.LOOP, tmp_path, lambda report: None, checks=checks)
+    assert capsys.readouterr().err.count("nothing is measured") == 1
+
+
 def test_a_frozen_vlm_stays_as_it_was(batcher, tmp_path):
     stage = tiny.stage("expert", batcher)
     before = weights(stage)
@@ -93,6 +171,25 @@ def test_a_loss_that_is_no_number_stops_the_run(frames, batcher, tmp_path):
     before = weights(stage)
     with pytest.raises(DivergedError, match="state: loss is nan at step 0"):
         train_stage(stage, broken, tiny.LOOP, tmp_path / "state", lambda report: None)
+    assert equal(weights(stage), before)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_gradient_that_is_infinite_stops_the_run_before_its_update(
+    batcher, tmp_path, monkeypatch
+):
+    stage = tiny.stage("post", batcher)
+    losses, (weight, *_) = stage.losses, stage.trainable()
+
+    def steep(batch, generator):
+        found = losses(batch, generator)
+        edge = torch.sqrt(weight - weight.detach()).sum()  # 0, with a slope without bounds
+        return {"loss": found["loss"] + edge}
+
+    monkeypatch.setattr(stage, "losses", steep)
+    before = weights(stage)
+    with pytest.raises(DivergedError, match="state: the gradient's norm is inf at step 0"):
+        train_stage(stage, batcher, tiny.LOOP, tmp_path / "state", lambda report: None)
     assert equal(weights(stage), before)
     assert not (tmp_path / "state").exists()
 

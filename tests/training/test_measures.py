@@ -7,13 +7,14 @@ import pytest
 import tiny
 import torch
 
-from takt.policies.xr0.checkpoint import load_checkpoint
+from takt.policies.xr0.checkpoint import Checkpoint, load_checkpoint
+from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.body_statistics import DeadStatisticsError
 from takt.training.frames import stack_episodes
 from takt.training.measures import NOTHING, Measures
 from takt.training.metrics import Rollouts
 from takt.training.mixture import RobotFrames
-from takt.training.pipeline import train_frames
+from takt.training.pipeline import fit, train_frames
 
 TWO_STEPS = replace(tiny.LOOP, steps=2, batch_size=2, bf16=True, save_every_s=60.0)
 CONFIG = replace(tiny.CONFIG, choice=TWO_STEPS, expert=None, post=TWO_STEPS)
@@ -67,6 +68,29 @@ def test_training_is_the_same_to_the_bit_and_validation_sees_its_average(frames,
     assert len(post.error_by_step) == len(post.mean_action_by_step) == tiny.HORIZON
     assert post.frames == len(held_out)
     assert all(np.isfinite(x) for x in (*post.losses.values(), *post.error_by_step))
+
+
+@pytest.mark.parametrize("name", ["expert", "post"])
+def test_a_measurement_keeps_no_graph_and_no_more_frames_than_a_step(
+    frames, batcher, monkeypatch, name
+):
+    stage, kept, sizes = tiny.stage(name, batcher), [], []
+    losses = stage.losses
+
+    def count(batch, generator):
+        sizes.append(len(batch.actions))
+        return losses(batch, generator)
+
+    monkeypatch.setattr(stage, "losses", count)
+    measures = Measures(held_out=frames, validate_every=1)
+    checkpoint = Checkpoint(model=stage.policy, tokenizer=build_tokenizer(), bodies={})
+    checkpoint.bodies[tiny.BODY.name] = fit([frames], tiny.BODY, CONFIG)
+    plan = replace(tiny.LOOP, batch_size=20, accumulate=4)
+    (check,) = measures.checks(name, stage, batcher, checkpoint, tiny.BODY, plan)
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        check.run(1)
+    assert sizes == [5] * 4 + [4]
+    assert not kept
 
 
 def test_an_axis_that_never_moves_stops_the_recipe(tmp_path):

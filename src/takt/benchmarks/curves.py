@@ -1,7 +1,8 @@
 """Curves over steps as SVG text, in the classes of report.css."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,11 +38,11 @@ def curves(
 ) -> str:
     """All on one pair of axes: x from 0, y from 0 or, logarithmic, from the smallest.
 
-    At least one has a point.
+    Points that are not finite are left out; there may be none.
     """
-    points = [(x, y) for curve in drawn for x, y in zip(curve.x, curve.y, strict=True)]
-    last = max(x for x, _ in points)
-    low, high = _range([y for _, y in points], logarithmic)
+    drawn = [_finite(curve) for curve in drawn]
+    last = max((x for curve in drawn for x in curve.x), default=1.0)
+    low, high = _range([y for curve in drawn for y in curve.y], logarithmic)
     high = high if highest is None else highest
 
     def across(x: float) -> float:
@@ -72,8 +73,17 @@ def curves(
     return svg(width, HEIGHT, body, label)
 
 
+def _finite(curve: Curve) -> Curve:
+    kept = [point for point, y in enumerate(curve.y) if math.isfinite(y)]
+    x, y = ([values[point] for point in kept] for values in (curve.x, curve.y))
+    low, high = (
+        [bound[point] for point in kept] if bound else () for bound in (curve.low, curve.high)
+    )
+    return replace(curve, x=x, y=y, low=low, high=high)
+
+
 def _range(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
-    high = max(values)
+    high = max(values, default=1.0)
     if not logarithmic:
         return 0.0, 1.05 * high or 1.0
     low = min((value for value in values if value > 0), default=1e-3)

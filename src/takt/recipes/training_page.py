@@ -1,13 +1,14 @@
 """`training.html`: one self-contained page that shows how a run trains, made from its metrics."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 from takt.benchmarks.charts import FULL, HALF
 from takt.benchmarks.curves import Curve, curves
+from takt.benchmarks.page import card, page
 from takt.recipes.run_folder import is_claimed
 from takt.training.metrics import NAME, Alarm, Line, Rollouts, StepReport, Validation, read_lines
 
@@ -61,15 +62,8 @@ def build_page(run: Path) -> str:
     """The whole page."""
     stages = read_stages(run)
     title = f"takt train · {run.resolve().name}"
-    style = files("takt.benchmarks").joinpath("report.css").read_text()
     sections = [*_alarms(stages), _overview(stages), *(_stage(stage) for stage in stages)]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
-        f'{_header(run, stages)}<div class="grid">{"".join(sections)}</div>{_footer()}'
-        "</main></body></html>\n"
-    )
+    return page(title, _header(run, stages), sections, _footer())
 
 
 def _header(run: Path, stages: Sequence[StageMetrics]) -> str:
@@ -84,20 +78,13 @@ def _header(run: Path, stages: Sequence[StageMetrics]) -> str:
     )
 
 
-def _card(title: str, note: str, body: str, classes: str = "") -> str:
-    return (
-        f'<section class="card {classes}"><h2>{escape(title)}</h2>'
-        f'<p class="note">{escape(note)}</p>{body}</section>'
-    )
-
-
 def _alarms(stages: Sequence[StageMetrics]) -> list[str]:
     rows = [
         f"<p><b>{escape(stage.name)}, step {alarm.step}:</b> {escape(alarm.message)}</p>"
         for stage in stages
         for alarm in stage.alarms
     ]
-    return [_card("Warnings", "What went wrong, and what to do.", "".join(rows))] if rows else []
+    return [card("Warnings", "What went wrong, and what to do.", "".join(rows))] if rows else []
 
 
 def _overview(stages: Sequence[StageMetrics]) -> str:
@@ -124,7 +111,7 @@ def _overview(stages: Sequence[StageMetrics]) -> str:
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     note = "The last of each. Loss: running mean. Action error: open loop, in standard deviations."
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return _card("Stages", note, table)
+    return card("Stages", note, table)
 
 
 def _stage(stage: StageMetrics) -> str:
@@ -146,7 +133,7 @@ def _loss(stage: StageMetrics) -> str:
     if held_out:
         note += " Held out: the averaged weights on frames that are not trained on."
     chart = curves(drawn, FULL, "loss", logarithmic=True)
-    return _card(f"{stage.name}: loss", note, chart + _legend(drawn))
+    return card(f"{stage.name}: loss", note, chart + _legend(drawn))
 
 
 def _error(stage: StageMetrics) -> list[str]:
@@ -154,8 +141,8 @@ def _error(stage: StageMetrics) -> list[str]:
     if not seen:
         return []
     x = [validation.step for validation in seen]
-    mean = [_mean(validation.error_by_step) or 0.0 for validation in seen]
-    first = [validation.error_by_step[0] or 0.0 for validation in seen]
+    mean = [_number(_mean(validation.error_by_step)) for validation in seen]
+    first = [_number(validation.error_by_step[0]) for validation in seen]
     over_steps = [
         Curve(label="whole chunk", x=x, y=mean, marked=True),
         Curve(label="first action", x=x, y=first, colour=1, marked=True),
@@ -167,8 +154,8 @@ def _error(stage: StageMetrics) -> list[str]:
     chart = curves(over_steps, HALF, "action error over steps")
     distance = curves(ahead, HALF, "action error by step of the chunk")
     return [
-        _card(f"{stage.name}: action error", f"{note}.", chart + _legend(over_steps), "half"),
-        _card(
+        card(f"{stage.name}: action error", f"{note}.", chart + _legend(over_steps), "half"),
+        card(
             f"{stage.name}: action error by step of the chunk",
             f"{note}, after step {last.step}, {last.frames} frames.",
             distance + _legend(ahead),
@@ -196,18 +183,22 @@ def _success(stage: StageMetrics) -> list[str]:
         "Band: 95 % Wilson interval."
     )
     chart = curves([curve], FULL, "success", highest=1.0)
-    return [_card(f"{stage.name}: success", note, chart)]
+    return [card(f"{stage.name}: success", note, chart)]
 
 
 def _by_horizon(label: str, errors: Sequence[float | None], colour: int) -> Curve:
-    known = [(float(k), error) for k, error in enumerate(errors, 1) if error is not None]
-    x, y = zip(*known, strict=True)
-    return Curve(label=label, x=x, y=y, colour=colour)
+    y = [_number(error) for error in errors]
+    return Curve(label=label, x=range(1, len(y) + 1), y=y, colour=colour)
 
 
 def _mean(errors: Sequence[float | None]) -> float | None:
     known = [error for error in errors if error is not None]
     return sum(known) / len(known) if known else None
+
+
+def _number(error: float | None) -> float:
+    """Curves leave nan out."""
+    return math.nan if error is None else error
 
 
 def _legend(drawn: Sequence[Curve]) -> str:

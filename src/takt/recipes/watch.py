@@ -1,11 +1,12 @@
 """How a training is watched: progress, metrics, trackers, alarms and `training.html`."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import Self, TextIO
 
 from takt.datasets.atomic import write_atomically
 from takt.extras import install_advice, require_extra
@@ -14,9 +15,6 @@ from takt.training.divergence import Divergence
 from takt.training.metrics import Alarm, Metric, MetricsFile, StepReport, is_kept
 from takt.training.trackers import TensorBoard, Tracker, Wandb
 from takt.types import TaktError
-
-if TYPE_CHECKING:
-    pass
 
 PAGE = "training.html"
 
@@ -60,7 +58,8 @@ STANDARD = WatchConfig()
 class Watch:
     """Takes every metric of the stages that train in `folder`, a folder of the run `run`.
 
-    The first rank's alone comes: the others are silent. Files are opened as stages begin.
+    The first rank's alone comes: the others are silent. Files are opened as stages begin. No page
+    and no tracker ends a training by its errors: they are said once.
     """
 
     def __init__(
@@ -74,6 +73,7 @@ class Watch:
         self._trackers: list[Tracker] = [TensorBoard(run)] if config.tensorboard else []
         self._trackers += [Wandb(run, config.wandb)] if config.wandb is not None else []
         self._open: tuple[str, MetricsFile, Divergence] | None = None
+        self._page_failed = False
 
     def __enter__(self) -> Self:
         """Show the bars."""
@@ -90,8 +90,7 @@ class Watch:
         self._progress.__exit__(kind, error, trace)
         if self._open is not None:
             self._open[1].close()
-            for tracker in self._trackers:
-                tracker.close()
+            self._track(lambda tracker: tracker.close())
             self._write_page()
 
     def report(self, stage: str, step: StepReport) -> None:
@@ -108,8 +107,7 @@ class Watch:
         assert self._open is not None
         _, file, divergence = self._open
         file.add(metric)
-        for tracker in self._trackers:
-            tracker.add(self._name(stage), metric)
+        self._track(lambda tracker: tracker.add(self._name(stage), metric))
         if isinstance(metric, StepReport):
             if message := divergence.check(metric.step, metric.losses["loss"]):
                 self._alarm(stage, Alarm(step=metric.step, message=message))
@@ -124,16 +122,33 @@ class Watch:
         for line in file.history:
             if isinstance(line.metric, StepReport):
                 divergence.check(line.metric.step, line.metric.losses["loss"])
-        for tracker in self._trackers:
-            tracker.begin(self._name(stage), file.history)
+        self._track(lambda tracker: tracker.begin(self._name(stage), file.history))
         self._open = stage, file, divergence
 
     def _alarm(self, stage: str, alarm: Alarm) -> None:
-        print(f"warning: {self._name(stage)}, step {alarm.step}: {alarm.message}", file=sys.stderr)
+        _warn(f"{self._name(stage)}, step {alarm.step}: {alarm.message}")
         self.record(stage, alarm)
 
     def _name(self, stage: str) -> str:
         return (self._folder / stage).relative_to(self._run).as_posix()
 
+    def _track(self, call: Callable[[Tracker], None]) -> None:
+        """One that fails gets nothing more."""
+        for tracker in tuple(self._trackers):
+            try:
+                call(tracker)
+            except Exception as error:
+                self._trackers.remove(tracker)
+                _warn(f"training goes on without {type(tracker).__name__}, which failed: {error}")
+
     def _write_page(self) -> None:
-        write_atomically(self._run / PAGE, build_page(self._run).encode())
+        try:
+            write_atomically(self._run / PAGE, build_page(self._run).encode())
+        except Exception as error:
+            if not self._page_failed:
+                _warn(f"training goes on, {PAGE} could not be written: {error}")
+            self._page_failed = True
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -30,12 +30,17 @@ class Ema:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The average in the weights' place for a while; they come back to the bit."""
-        kept = [parameter.detach().clone() for parameter in self._parameters]
-        self.copy_to_parameters()
+        """Average and weights in each other's place for a while; both come back to the bit."""
+        self._swap()
         try:
             yield
         finally:
-            with torch.no_grad():
-                for parameter, weight in zip(self._parameters, kept, strict=True):
-                    parameter.copy_(weight)
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        """One tensor after the other: there is no room for all of them a third time."""
+        for parameter, average in zip(self._parameters, self.shadow, strict=True):
+            weight = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(weight)

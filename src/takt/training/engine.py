@@ -40,6 +40,7 @@ class Sharded:
     """FSDP2: optimiser, gradients and float32 weights are shared out over the ranks.
 
     Weights are gathered once a step, in bfloat16 with bf16, and kept until its end (ZeRO-2).
+    Nothing can be measured while it trains: no rank has the weights to work with.
 
     Attributes:
         recompute: Gradient checkpointing of every layer.
@@ -87,6 +88,12 @@ def reduce_gradients(placed: Stage, parameters: list[nn.Parameter]) -> None:
     """After a step's last backward pass; FSDP2 has reduced them during it."""
     if not _is_sharded(placed):
         average_gradients(parameters)
+
+
+def clip_gradients(parameters: list[nn.Parameter], limit: float) -> float:
+    """Scale them to a norm of at most `limit`; the norm that they had, over all ranks."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
 
 
 def _is_sharded(placed: Stage) -> bool:

@@ -94,7 +94,7 @@ class FlowTraining(Stage[Batch]):
 
     def terms(self, batch: Batch, draws: FlowDraws) -> FlowTerms:
         """The loss under given `draws`, whose rows are each sample's in turn."""
-        with torch.set_grad_enabled(self._frozen != "vlm"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._frozen != "vlm"):
             cache = self.policy.encode(batch.inputs).repeat(self._draws)
         shown = batch.action_mask.expand(len(batch.actions), -1, -1)
         state, actions, valid, shown = (

@@ -1,7 +1,9 @@
 """The one training loop: seeded per step, resumable to the step; a kill loses a minute at most."""
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from takt.datasets.prefetch import prefetched
 from takt.training.ema import Ema
 from takt.training.engine import (
     REPLICATED,
     Engine,
     bring_back,
+    clip_gradients,
     place,
     precision,
     reduce_gradients,
@@ -25,6 +29,9 @@ from takt.training.shards import Shard
 from takt.training.stage import B, Source, Stage
 from takt.training.state import TrainingState
 from takt.types import TaktError
+
+Draws = Generator[tuple[B, torch.Generator], None, None]
+"""The batch of each pass in turn, and the generator that drew it, for what its loss draws."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +71,8 @@ class Check:
     Attributes:
         every: Steps in between.
         run: Called with the step on the first rank, with the averaged weights in the stage. It
-            draws from generators of its own: a step's draws depend on its number alone.
+            draws from generators of its own: a step's draws depend on its number alone. Its
+            errors are said and the stage goes on, else a resumed one would end there for ever.
     """
 
     every: int
@@ -76,7 +84,7 @@ class Check:
 
 
 class DivergedError(TaktError):
-    """The loss is not finite."""
+    """The loss or its gradient is not finite."""
 
 
 def train_stage(
@@ -91,73 +99,118 @@ def train_stage(
     """Train `stage` to its last step and leave its averaged (EMA) weights in it.
 
     Every rank calls it. Resumes from `folder`, written every `save_every_s` seconds, on as many
-    ranks and with whatever engine. The weights do not depend on `checks`, nor does the pace.
+    ranks and with whatever engine. The weights do not depend on `checks`, nor does the pace; where
+    ranks share out the weights (`Sharded`), checks are left out with a warning.
 
     Raises:
-        DivergedError: the loss is not finite; names the stage by its folder, and the step.
+        DivergedError: the loss or its gradient is not finite; names the stage by its folder, and
+            the step. The state in `folder` is that of an earlier, finite step.
     """
     placed = place(stage, engine, bf16=config.bf16)
+    checks = _possible(checks, is_whole=placed is stage)
     parameters = placed.trainable()
     ema = Ema(parameters, config.ema_decay)
     state = TrainingState(placed, _optimiser(config, parameters), ema)
     state.load(folder)
     first, began = state.step, time.monotonic()
     saved = began
-    while state.step < config.steps:
-        try:
-            state.advance(_step(state, parameters, batcher, config))
-        except DivergedError as error:
-            raise DivergedError(f"{folder.name}: {error}") from None
-        pace = (state.step - first) * config.batch_size / (time.monotonic() - began)
-        if rank() == 0:
-            report(_report(state, config, pace))
-        began += _check(checks, stage, state, config)
-        due = time.monotonic() - saved > config.save_every_s
-        if state.step == config.steps or agree(due):
-            state.save(folder)
-            saved = time.monotonic()
+    with closing(_draws(batcher, config, first)) as draws:
+        while state.step < config.steps:
+            try:
+                state.advance(_step(state, parameters, draws, config))
+            except DivergedError as error:
+                raise DivergedError(f"{folder.name}: {error}") from None
+            pace = (state.step - first) * config.batch_size / (time.monotonic() - began)
+            if rank() == 0:
+                report(_report(state, config, pace))
+            began += _check(checks, state, config)
+            due = time.monotonic() - saved > config.save_every_s
+            if state.step == config.steps or agree(due):
+                state.save(folder)
+                saved = time.monotonic()
     ema.copy_to_parameters()
     bring_back(placed, stage)
 
 
+def _draws(batcher: Source[B], config: LoopConfig, first: int) -> Draws[B]:
+    """From step `first` on; each is made when it is asked for or, where a GPU computes, before.
+
+    On the CPU the thread that draws would take its time from the one that computes.
+    """
+    size, shard = _part_size(config), Shard(rank(), world_size())
+
+    def draw(job: tuple[int, int]) -> tuple[B, torch.Generator]:
+        generator = torch.Generator().manual_seed(draw_seed(config.seed, *job))
+        return batcher.draw(size, generator, shard), generator
+
+    passes = range(config.accumulate)
+    jobs = ((step, part) for step in range(first, config.steps) for part in passes)
+    if _draws_ahead():
+        yield from prefetched(jobs, draw, workers=1, ahead=2)
+    else:
+        yield from map(draw, jobs)
+
+
+def _draws_ahead() -> bool:
+    return device().type != "cpu"
+
+
 def _step(
-    state: TrainingState, parameters: list[nn.Parameter], batcher: Source[B], config: LoopConfig
+    state: TrainingState,
+    parameters: list[nn.Parameter],
+    draws: Iterator[tuple[B, torch.Generator]],
+    config: LoopConfig,
 ) -> dict[str, float]:
     """Draw, differentiate and update; the losses' means over passes and ranks."""
     stage, optimiser, step = state.stage, state.optimiser, state.step
     sums: dict[str, float] = {}
     optimiser.zero_grad(set_to_none=True)
-    for part in range(config.accumulate):
-        generator = torch.Generator().manual_seed(draw_seed(config.seed, step, part))
-        shard = Shard(rank(), world_size())
-        batch = batcher.draw(_part_size(config), generator, shard).to(device())
+    for _ in range(config.accumulate):
+        batch, generator = next(draws)
         with precision(stage, bf16=config.bf16):
-            losses = stage.losses(batch, generator)
+            losses = stage.losses(batch.to(device()), generator)
         for name, value in _means(losses, step).items():
             sums[name] = sums.get(name, 0.0) + value / config.accumulate
         (losses["loss"] / config.accumulate).backward()
     reduce_gradients(stage, parameters)
-    torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    norm = clip_gradients(parameters, config.clip)
+    if not np.isfinite(norm):
+        raise DivergedError(
+            f"the gradient's norm is {norm} at step {step}; lower lr or check the data's statistics"
+        )
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
     optimiser.step()
     return sums
 
 
-def _check(
-    checks: Sequence[Check], stage: Stage[B], state: TrainingState, config: LoopConfig
-) -> float:
+def _possible(checks: Sequence[Check], *, is_whole: bool) -> Sequence[Check]:
+    if is_whole:
+        return checks
+    if checks and rank() == 0:
+        _warn("nothing is measured while the sharded engine trains; evaluate the checkpoint")
+    return ()
+
+
+def _check(checks: Sequence[Check], state: TrainingState, config: LoopConfig) -> float:
     """Make those that are due; the seconds that they took."""
     due = [check for check in checks if check.is_due(state.step, config.steps)]
-    if not due:
+    if not due or rank() != 0:
         return 0.0
     began = time.monotonic()
+    state.optimiser.zero_grad(set_to_none=True)  # done with; measuring needs the memory
     with state.ema.in_place():
-        bring_back(state.stage, stage)
-        if rank() == 0:
-            for check in due:
+        for check in due:
+            try:
                 check.run(state.step)
+            except Exception as error:
+                found = f"{type(error).__name__}: {error}"
+                _warn(f"step {state.step} was not measured, training goes on ({found})")
     return time.monotonic() - began
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def draw_seed(seed: int, step: int, part: int) -> int:

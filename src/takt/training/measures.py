@@ -14,8 +14,9 @@ from takt.training.engine import precision
 from takt.training.frames import Frames
 from takt.training.loop import Check, LoopConfig
 from takt.training.metrics import Metric, Rollouts, Validation
+from takt.training.parallel import world_size
 from takt.training.stage import Stage
-from takt.training.validation import LIMIT, held_out_losses, numbers, open_loop_error
+from takt.training.validation import BATCH, LIMIT, held_out_losses, numbers, open_loop_error
 from takt.transforms.actions import ActionTransform
 from takt.types import EmbodimentSpec
 
@@ -52,13 +53,16 @@ class Measures:
     ) -> list[Check]:
         """For the stage `name` around the checkpoint's model; plans count once flow makes them."""
         acts = not isinstance(stage, ChoicePretraining)
+        # What fits while a rank trains fits here.
+        batch = min(BATCH, max(1, loop.batch_size // (loop.accumulate * world_size())))
         checks: list[Check] = []
         if (frames := self.held_out) is not None and self.validate_every:
             actions = ActionTransform.of(spec, checkpoint.body(spec.name).action)
 
             def validate(step: int) -> None:
                 with precision(stage, bf16=loop.bf16):
-                    found = _validation(step, stage, batcher, frames, actions if acts else None)
+                    planned = actions if acts else None
+                    found = _validation(step, stage, batcher, frames, planned, batch)
                 self.record(name, found)
 
             checks.append(Check(every=self.validate_every, run=validate))
@@ -82,11 +86,12 @@ def _validation(
     batcher: Batcher,
     frames: Frames,
     actions: ActionTransform | None,
+    batch: int,
 ) -> Validation:
-    losses = held_out_losses(stage, batcher, frames)
+    losses = held_out_losses(stage, batcher, frames, batch=batch)
     if actions is None:
         return Validation(step=step, frames=min(LIMIT, len(frames)), losses=losses)
-    error = open_loop_error(stage.policy, batcher, frames, actions)
+    error = open_loop_error(stage.policy, batcher, frames, actions, batch=batch)
     return Validation(
         step=step,
         frames=error.frames,

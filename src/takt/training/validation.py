@@ -14,7 +14,7 @@ from takt.training.stage import Stage
 from takt.transforms.actions import ActionTransform
 from takt.types import EmbodimentSpec
 
-BATCH = 32
+BATCH = 32  # frames at once
 LIMIT = 256  # frames, evenly spread
 
 
@@ -48,17 +48,23 @@ class OpenLoopError:
 
 @torch.no_grad()
 def held_out_losses(
-    stage: Stage[Batch], batcher: Batcher, frames: Frames, *, limit: int = LIMIT, seed: int = 0
+    stage: Stage[Batch],
+    batcher: Batcher,
+    frames: Frames,
+    *,
+    batch: int = BATCH,
+    limit: int = LIMIT,
+    seed: int = 0,
 ) -> dict[str, float]:
-    """The stage's losses on frames alone, as they are; the draws depend on `seed` only."""
+    """The stage's losses on frames alone, as they are; draws depend on `seed` and `batch` only."""
     generator = torch.Generator().manual_seed(seed)
     place, horizon = stage.policy.sink.weight.device, batcher.action_mask.shape[1]
     sums: dict[str, float] = {}
     count = 0
-    for rows in _batches(frames, limit):
-        batch = batcher.batch(frames.take(rows, horizon), np.zeros(len(rows), bool)).to(place)
+    for rows in _batches(frames, limit, batch):
+        shown = batcher.batch(frames.take(rows, horizon), np.zeros(len(rows), bool)).to(place)
         count += len(rows)
-        for name, value in stage.losses(batch, generator).items():
+        for name, value in stage.losses(shown, generator).items():
             sums[name] = sums.get(name, 0.0) + len(rows) * value.item()
     return {name: total / count for name, total in sums.items()}
 
@@ -70,19 +76,23 @@ def open_loop_error(
     frames: Frames,
     actions: ActionTransform,
     *,
+    batch: int = BATCH,
     limit: int = LIMIT,
     seed: int = 0,
 ) -> OpenLoopError:
-    """Plan from at most `limit` frames, evenly spread; the noise depends on `seed` only."""
+    """Plan from at most `limit` frames, evenly spread, `batch` at once.
+
+    The noise depends on `seed` and `batch` only.
+    """
     horizon, generator = actions.normalise.horizon, torch.Generator().manual_seed(seed)
     place = model.sink.weight.device
     errors, baseline, valid = [], [], []
-    for rows in _batches(frames, limit):
+    for rows in _batches(frames, limit, batch):
         samples = frames.take(rows, horizon)
-        batch = batcher.batch(samples, np.zeros(len(samples.state), bool)).to(place)
-        noise = torch.randn(batch.actions.shape, generator=generator).to(place)
+        shown = batcher.batch(samples, np.zeros(len(samples.state), bool)).to(place)
+        noise = torch.randn(shown.actions.shape, generator=generator).to(place)
         mask = batcher.action_mask.to(place)
-        chunk = model.sample(batch.inputs, batch.state, mask, noise).float().cpu().numpy()
+        chunk = model.sample(shown.inputs, shown.state, mask, noise).float().cpu().numpy()
         for found, plan in ((errors, chunk), (baseline, np.zeros_like(chunk))):
             found.append(np.abs(actions.inverse(plan, samples.state) - samples.actions))
         valid.append(samples.valid)
@@ -97,12 +107,12 @@ def open_loop_error(
     )
 
 
-def _batches(frames: Frames, limit: int) -> Iterator[np.ndarray]:
-    """Rows of at most `limit` frames."""
+def _batches(frames: Frames, limit: int, size: int) -> Iterator[np.ndarray]:
+    """Rows of at most `limit` frames, `size` at a time."""
     count = min(limit, len(frames))
     rows = np.linspace(0, len(frames) - 1, count).round().astype(int)
-    for first in range(0, count, BATCH):
-        yield rows[first : first + BATCH]
+    for first in range(0, count, size):
+        yield rows[first : first + size]
 
 
 def _mean(errors: np.ndarray, valid: np.ndarray) -> np.ndarray:
