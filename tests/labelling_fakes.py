@@ -9,7 +9,9 @@ import numpy as np
 
 from takt.datasets.labelling.config import LabelConfig
 from takt.datasets.labelling.models import Models
-from takt.transforms.detections import NOTHING, Detections
+from takt.transforms.detections import Detections
+
+NOTHING = Detections(np.zeros((0, 4)), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class FixedDetector:
     """Finds the same boxes in every image."""
 
     boxes: Mapping[str, tuple[float, float, float, float]]
+
+    def reads(self, phrase: str) -> bool:
+        return "." not in phrase
 
     def detect(self, image: np.ndarray, phrases: Sequence[str]) -> list[Detections]:
         return [
@@ -35,7 +40,7 @@ class Scripted:
     asked: int = 0
     images: list[int] = field(default_factory=list)
 
-    def answer(self, images: Sequence[np.ndarray], question: str) -> str:
+    def answer(self, images: Sequence[np.ndarray], question: str) -> str | None:
         self.asked += 1
         if self.asked == self.fatal:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -44,8 +49,8 @@ class Scripted:
             "Describe": f"Mean brightness {images[0].mean():.0f}.",
             "Ask": "How bright is it?" if "colours" not in question else "No question",
             "How bright": "Very." if images[0].mean() > 60 else "<image>",
-            "Name": "Red cup, blue cup., a thing with a long name",
-            "The robot is asked": "1. look\n2. act",
+            "Name": "1. Red cup, 2. blue cup., a thing with a long name, st. bernard",
+            "The robot is asked": None,  # unfinished
         }.items():
             if question.startswith(begin):
                 return answer
@@ -71,4 +76,4 @@ class FakeModels:
             FixedDetector({"red cup": CUP}),
             FixedDetector({"red cup": OTHER, "blue cup": OTHER}),
         )
-        return Models(detectors, Scripted(self.fatal))
+        return Models(detectors, describer=Scripted(self.fatal))

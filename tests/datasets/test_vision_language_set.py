@@ -1,5 +1,9 @@
 import io
 import json
+import os
+import pickle
+import struct
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -7,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from takt.datasets import vision_language_row
+from takt.datasets import vision_language_files, vision_language_row
 from takt.datasets.errors import NotADatasetError
 from takt.datasets.vision_language_row import Row
 from takt.datasets.vision_language_set import RowError, VisionLanguageSet
@@ -76,7 +80,7 @@ def test_the_layouts_of_the_field_are_one_conversation(jsonl, words):
     assert [image.tolist() for image in conversation.images] == [[[[9] * 3] * 6] * 4]
 
 
-@pytest.mark.parametrize("name", ["set.json", "set.jsonl", "set.parquet"])
+@pytest.mark.parametrize("name", ["set.jsonl", "set.parquet"])
 def test_what_is_written_is_read(tmp_path, name):
     rows = [
         Row(id=str(k), images=(png(k), png(2 * k)), turns=(Turn("Q?", "A"), Turn("R?", "B")))
@@ -125,6 +129,17 @@ def test_parquet_of_hugging_face_names_its_image(tmp_path):
         (row(image="set.jsonl"), "JPEG or PNG"),
         (row(video="a.mp4"), "video"),
         (row(conversations=None), "texts"),
+        (row(conversations=5), "list of turns under 'conversations'"),
+        (row(conversations=None, texts=True), "list of turns under 'texts'"),
+        (row(conversations=said("Q?\ud800", "A")), "surrogate"),
+        ("[" * 100_000, "recursion"),
+        (row(image="../a.png"), "an image under"),
+        (row(image="/dev/zero"), "an image under"),
+        (row(image="outside/a.png"), "an image under"),  # a link
+        (row(image="pipe"), "found none"),
+        (row(image="a" * 300 + ".png"), "long"),
+        (row(image="a.eps"), "JPEG or PNG"),
+        (row(image="large.png"), "pixels"),
         (row(conversations=said("Q?")), "in turn"),
         (row(conversations=said("Q?", "")), "an answer"),
         (row(conversations=said("Q?", "A", "<image> R?", "B")), "first question only"),
@@ -133,13 +148,53 @@ def test_parquet_of_hugging_face_names_its_image(tmp_path):
         (row(conversations=said("<|im_end|>", "A")), "special token"),
     ],
 )
-def test_a_damaged_row_is_named(jsonl, bad, reason):
+def test_a_damaged_row_is_named(tmp_path, jsonl, bad, reason):
     path = jsonl(row(), bad)
+    (tmp_path / "outside").symlink_to(tmp_path.parent)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    whole = (tmp_path / "a.png").read_bytes()
+    header = b"IHDR" + struct.pack(">II", 9000, 9000) + whole[24:29]
+    checked = header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "large.png").write_bytes(whole[:12] + checked + whole[33:])
     found = VisionLanguageSet.open([path], reserved=["<|im_end|>"])
     with pytest.raises(RowError, match=reason) as error:
         _ = found[1]
     assert str(error.value).startswith(f"{path}: row 1: ")
     assert found[0].turns
+
+
+def test_a_file_that_goes_away_or_changes_is_a_damaged_row(tmp_path, jsonl):
+    path = jsonl(row())
+    found = VisionLanguageSet.open([path])
+    path.unlink()
+    with pytest.raises(RowError, match="No such file"):
+        found.row(0)
+    parquet = tmp_path / "set.parquet"
+    write_rows(parquet, [Row(id="a", images=(png(),), turns=(Turn("Q", "A"),))])
+    found = VisionLanguageSet.open([parquet])
+    write_rows(parquet, [Row(id="b", images=(png(),), turns=(Turn("Q", "Another"),))])
+    with pytest.raises(RowError, match="changed since"):
+        found.row(0)
+
+
+def test_parquet_is_sent_along_and_its_footer_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "set.parquet"
+    rows = [Row(id=str(k), images=(png(k),), turns=(Turn("Q?", "A"),)) for k in range(64)]
+    write_rows(path, rows)
+    monkeypatch.setattr(vision_language_files, "KEPT_BYTES", 6000)
+    monkeypatch.setattr(vision_language_files, "_RECENT", vision_language_files._Recent())
+    found = pickle.loads(pickle.dumps(VisionLanguageSet.open([path])))
+    read = []
+    whole = pq.ParquetFile
+    monkeypatch.setattr(
+        pq, "ParquetFile", lambda *args, **kw: read.append(kw["metadata"]) or whole(*args, **kw)
+    )
+    assert [found.row(k).id for k in (0, 1, 17, 40, 63, 0)] == ["0", "1", "17", "40", "63", "0"]
+    assert len(read) == 5  # four row groups, and the first anew: not all of them are kept
+    assert all(metadata.num_rows == 64 for metadata in read)
+    recent = vision_language_files._RECENT
+    assert 0 < sum(table.nbytes for table in recent._tables.values()) == recent._bytes <= 6000
 
 
 def test_a_draw_skips_damaged_rows_where_it_may(jsonl):

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from labelling_fakes import FakeModels
 from takt.cli import main
 from takt.datasets.errors import BadEpisodeError, FeatureMismatchError
 from takt.datasets.labelling.config import LabelConfig
+from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.recipes.executors import InProcess, Processes, Ray, execute
 from takt.recipes.label_models import ModelFolders
@@ -32,6 +34,11 @@ def shards(out):
     return {path.name: path.read_bytes() for path in out.glob("*.parquet")}
 
 
+def rows(out):
+    found = VisionLanguageSet.open([out])
+    return [found.row(index) for index in range(len(found))]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("made")
@@ -43,23 +50,27 @@ def test_every_task_has_its_rows(made):
     out, labelled, done = made
     tally = labelled.tally
     assert done == [0, 1, 2, 3, 4]
-    found = VisionLanguageSet.open([out])
-    rows = [found.row(index) for index in range(len(found))]
-    counts = {task: sum(row.task == task for row in rows) for task in ("grounding", "captioning")}
+    there = rows(out)
+    counts = {task: sum(row.task == task for row in there) for task in ("grounding", "captioning")}
     looked = 2 * tally.frames  # cameras
     assert counts == {"grounding": looked, "captioning": looked}
-    assert tally.rows == len(rows)
+    assert tally.rows == len(there)
     assert (tally.phrases_kept, tally.phrases_dropped) == (looked, looked)
     assert tally.boxes_dropped == looked  # of the third detector
     assert tally.answers_dropped > 0
-    assert all("<image>" not in turn.answer for row in rows for turn in row.turns)
+    assert tally.names_dropped == 2 * looked
+    plans = [row.turns[0].question for row in there if row.task == "planning"]
+    assert plans == [plans[0]] * 2  # of the trajectory's; the VLM comes to no end
+    assert plans[0].startswith("List")
+    assert json.loads((out / "labelled.json").read_text())["tally"]["frames"] == tally.frames
+    assert all("<image>" not in turn.answer for row in there for turn in row.turns)
 
 
 def test_a_box_is_that_of_the_agreed(made):
     found = VisionLanguageSet.open([made[0]])
     row = next(row for row in map(found.row, range(len(found))) if row.task == "grounding")
     (turn,) = row.turns
-    assert turn.question == "Locate every red cup in this image, as JSON."
+    assert turn.question == "Locate one red cup in this image, as JSON."  # a third box was dropped
     box = [round(10 / 128 * 1000), round(10 / 96 * 1000), 234, round(40 / 96 * 1000)]
     assert json.loads(turn.answer) == [{"bbox_2d": box, "label": "red cup"}]
     assert row.id.startswith("episode-000000/frame-000000/grounding/")
@@ -117,6 +128,43 @@ def test_a_worker_that_was_killed_is_said(tmp_path):
         label(job(tmp_path, models=FakeModels(fatal=1)), Processes(1))
 
 
+def test_changed_data_is_labelled_anew(made, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(DATA, data)
+    label(job(out, data), InProcess())
+    before = {name: (out / name).stat().st_mtime_ns for name in shards(out)}
+    os.utime(data / "data" / "chunk-000" / "episode_000002.parquet", ns=(0, 0))
+    assert label(job(out, data), InProcess()).tally == made[1].tally
+    after = {name: (out / name).stat().st_mtime_ns for name in shards(out)}
+    assert [name for name in before if before[name] != after[name]] == ["episode-000002.parquet"]
+    assert rows(out) == rows(made[0])
+
+
+def test_only_the_cameras_asked_for_are_decoded(tmp_path, monkeypatch):
+    decoded = []
+    whole = LeRobotDataset.images
+    monkeypatch.setattr(
+        LeRobotDataset,
+        "images",
+        lambda self, index, camera: decoded.append(camera) or whole(self, index, camera),
+    )
+    label(job(tmp_path, config=LabelConfig(every_s=0.9, cameras=("wrist",))), InProcess())
+    assert set(decoded) == {"wrist"}
+
+
+def test_a_changed_model_is_noticed_and_a_missing_one_claims_nothing(tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "vlm"
+    folders = ModelFolders(vlm=folder)
+    with pytest.raises(TaktError, match="download"):
+        label(job(out, models=folders), InProcess())
+    assert not (out / "run.json").exists()
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    before = folders.facts()
+    (folder / "config.json").write_text("{ }")
+    assert folders.facts() != before
+
+
 @pytest.mark.parametrize(
     "other", [{"config": LabelConfig(every_s=2.0)}, {"models": FakeModels("other")}]
 )
@@ -127,11 +175,7 @@ def test_other_settings_are_refused(made, other):
 
 def test_a_damaged_episode_is_named_or_left_out(tmp_path, made):
     data = tmp_path / "data"
-    for file in DATA.rglob("*"):
-        target = data / file.relative_to(DATA)
-        if file.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file.read_bytes())
+    shutil.copytree(DATA, data)
     bad = data / "data" / "chunk-000" / "episode_000001.parquet"
     bad.write_bytes(bad.read_bytes()[:1000])
     with pytest.raises(BadEpisodeError, match=r"episode_000001.parquet: episode 1: .*--skip-bad"):
@@ -141,6 +185,8 @@ def test_a_damaged_episode_is_named_or_left_out(tmp_path, made):
     whole = shards(made[0])
     whole.pop("episode-000001.parquet")
     assert shards(tmp_path / "out") == whole
+    shutil.copy2(DATA / bad.relative_to(data), bad)
+    assert label(job(tmp_path / "out", data), InProcess()) == made[1]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +205,8 @@ def test_what_the_dataset_lacks_is_refused(tmp_path, config, named):
     ("folders", "phrases", "named"),
     [
         ({"detectors": (Path("a"),)}, ("cup",), "at least 2 detectors"),
+        ({"detectors": (Path("a"),), "sam2": Path("s")}, ("cup",), "SAM 2 has no vote"),
+        ({"detectors": (Path("a"), Path("./a"))}, ("cup",), "different"),
         ({"detectors": (Path("a"), Path("b"))}, (), "--phrases to look for"),
         ({}, ("cup",), "--detectors that look"),
     ],
@@ -166,6 +214,12 @@ def test_what_the_dataset_lacks_is_refused(tmp_path, config, named):
 def test_models_must_be_able_to_do_it(folders, phrases, named):
     with pytest.raises(TaktError, match=named):
         ModelFolders(**folders).require_use(LabelConfig(phrases=phrases))
+
+
+def test_models_on_ray_are_told_where_to_run(tmp_path, capsys):
+    options = ["--out", str(tmp_path / "set"), "--vlm", "a", "--executor", "ray"]
+    assert main(["data", "label", str(DATA), *options]) == 2
+    assert "--gpus" in capsys.readouterr().err
 
 
 def test_the_command_needs_no_model_for_what_trajectories_tell(tmp_path, capsys):

@@ -9,7 +9,7 @@ def is_conversations(path: Path) -> bool:
     """Whether `path` is a file, or a folder of files that is no LeRobot dataset."""
     if path.is_file():
         return True
-    from takt.datasets.vision_language_set import SUFFIXES
+    from takt.datasets.vision_language_files import SUFFIXES
 
     here = any(file.suffix in SUFFIXES for file in path.glob("*"))
     return here and not (path / "meta").is_dir()

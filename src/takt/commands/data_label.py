@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from takt.commands.data_build import SKIP_BAD, progress
 from takt.datasets.labelling.config import LabelConfig
 from takt.recipes.label_models import ModelFolders
+from takt.types import TaktError
 
 if TYPE_CHECKING:
     from takt.recipes.executors import Executor
@@ -44,7 +45,7 @@ class Label:
     """Processes, or actors of Ray; each loads the models."""
 
     gpus: float = 0.0
-    """GPUs for each actor of Ray."""
+    """GPUs for each actor of Ray; models need some, or --device cpu."""
 
     skip_bad: Annotated[bool, arg(help=SKIP_BAD)] = False
 
@@ -58,6 +59,7 @@ def run_label(command: Label) -> int:
     from takt.recipes.labelling import LabelJob, label, left_out
 
     command.models.require_use(command.config)
+    _require_device(command)
     job = LabelJob(
         dataset=command.dataset, out=command.out, config=command.config, models=command.models
     )
@@ -76,6 +78,17 @@ def run_label(command: Label) -> int:
         return 130
     _tell(made, command)
     return 0
+
+
+def _require_device(command: Label) -> None:
+    """Ray hides the GPUs from actors that ask for none: models would run on CPUs unnoticed."""
+    models = command.models
+    looks = models.detectors or models.vlm is not None
+    if command.executor == "ray" and looks and not command.gpus and models.device is None:
+        raise TaktError(
+            "expected --gpus for each actor of Ray, whose models see no GPU without it, got none; "
+            "or say --device cpu"
+        )
 
 
 def _executor(command: Label) -> "Executor":
@@ -100,9 +113,11 @@ def _tell(made: "Labelled", command: Label) -> None:
     if command.models.detectors:
         print(
             f"phrases: {tally.phrases_kept} kept, {tally.phrases_dropped} dropped for want of "
-            f"{command.config.votes} detectors that agree; {tally.boxes_dropped} boxes beside kept "
-            "ones dropped"
+            f"consensus of {command.config.votes} detectors; {tally.boxes_dropped} boxes beside "
+            "kept ones dropped"
         )
+    if tally.names_dropped:
+        print(f"names by the VLM that no detector can look for: {tally.names_dropped}")
     if tally.answers_dropped:
         print(f"answers of the VLM that could not be used: {tally.answers_dropped}")
     for fault in made.faults:

@@ -1,5 +1,6 @@
 """A LeRobot dataset as a source of episodes, also where its columns have other names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,11 +81,11 @@ class LeRobotSource:
             return self.lost.path
         return self.dataset.metadata.episodes[index].data_path
 
-    def episode(self, index: int) -> Episode:
-        """Read one episode with all its images; raises as `LeRobotDataset.episode` does."""
+    def episode(self, index: int, cameras: Sequence[str] | None = None) -> Episode:
+        """Read one episode with the images of `cameras`; see `LeRobotDataset.episode`."""
         if index == len(self.dataset) and self.lost is not None:
             raise self.lost
-        episode = self.dataset.episode(index)
+        episode = self.dataset.episode(index, cameras)
         columns = {STATE: episode.state, ACTION: episode.actions, **episode.extras}
         return replace(
             episode,

@@ -7,9 +7,9 @@ Text is in one of three layouts, told by the key:
     messages        [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}, …]
     texts           [{"user": "…", "assistant": "…"}, …]   The Cauldron, FineVision
 
-Images are under `image` or `images`, one or a list: a path relative to the file's folder, or in
-parquet {"bytes", "path"}. They are shown before the first question, so `<image>` may stand at its
-beginning or end only, once for each image or not at all.
+Images are under `image` or `images`, one or a list: the path of a file below the set file's own
+folder, or in parquet {"bytes", "path"}. They are shown before the first question, so `<image>` may
+stand at its beginning or end only, once for each image or not at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,24 +89,41 @@ def _images(raw: Mapping[str, Any]) -> Sequence[object]:
 def _image(entry: object, folder: Path) -> bytes | Path:
     match entry:
         case str(path) if path:
-            return folder / path
+            return _inside(folder, path)
         case bytes(content) | {"bytes": bytes(content)}:
             return content
         case {"path": str(path)} if path:
-            return folder / path
+            return _inside(folder, path)
     raise ValueError(f"expected an image's path or bytes, got {entry!r:.80}")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A row may come from anywhere: it is to name no file but the set's own."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"expected an image under {folder}, got {name!r:.80}; put the images beside the file, "
+            "or the file above the images"
+        )
+    return path
 
 
 def _texts(raw: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Questions and answers in turn."""
     for key, (speaker, said) in _LAYOUTS.items():
         if raw.get(key):
-            return _alternating([(_text(x, speaker), _text(x, said)) for x in raw[key]])
+            return _alternating([(_text(x, speaker), _text(x, said)) for x in _list(raw, key)])
     if raw.get("texts"):
-        pairs = [(_text(x, "user"), _text(x, "assistant")) for x in raw["texts"]]
+        pairs = [(_text(x, "user"), _text(x, "assistant")) for x in _list(raw, "texts")]
         return [question for question, _ in pairs], [answer for _, answer in pairs]
     keys = ", ".join([*_LAYOUTS, "texts"])
     raise ValueError(f"expected words under one of {keys}, got the keys {', '.join(map(str, raw))}")
+
+
+def _list(raw: Mapping[str, Any], key: str) -> list[object]:
+    if not isinstance(raw[key], list):
+        raise ValueError(f"expected a list of turns under {key!r}, got {raw[key]!r:.80}")
+    return raw[key]
 
 
 def _alternating(said: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
@@ -122,6 +139,7 @@ def _text(turn: object, key: str) -> str:
     value = turn.get(key) if isinstance(turn, Mapping) else None
     if not isinstance(value, str):
         raise ValueError(f"expected a turn with a text under {key!r}, got {turn!r:.80}")
+    value.encode()  # half a surrogate pair, which JSON can spell, is no text
     return value
 
 
@@ -137,18 +155,37 @@ def _without_tags(question: str, images: int) -> str:
     return text
 
 
-def _pixels(image: bytes | Path) -> np.ndarray:
-    where = "" if isinstance(image, bytes) else f"{image}: "
+def image_content(image: bytes | Path) -> bytes:
+    """The image file's bytes.
+
+    Raises:
+        ValueError: it is missing, no regular file, or too long.
+    """
+    content = image if isinstance(image, bytes) else _read(image)
+    if len(content) > MAX_IMAGE_BYTES:
+        where = "" if isinstance(image, bytes) else f"{image}: "
+        raise ValueError(f"{where}expected an image of at most {MAX_IMAGE_BYTES} bytes, got more")
+    return content
+
+
+def _read(path: Path) -> bytes:
+    """At most one byte more than an image may have: sizes of files may lie, and devices have none.
+
+    A pipe would wait for ever.
+    """
     try:
-        return np.array(decode_image(_content(image)))  # PIL's own cannot be written to
+        if not path.is_file():
+            raise ValueError(f"{path}: expected an image file, found none")
+        with path.open("rb") as file:
+            return file.read(MAX_IMAGE_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"{where}cannot be read ({error.strerror})") from error
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _pixels(image: bytes | Path) -> np.ndarray:
+    content = image_content(image)
+    try:
+        return np.array(decode_image(content))  # PIL's own cannot be written to
     except ValueError as error:
+        where = "" if isinstance(image, bytes) else f"{image}: "
         raise ValueError(f"{where}{error}") from error
-
-
-def _content(image: bytes | Path) -> bytes:
-    size = len(image) if isinstance(image, bytes) else image.stat().st_size
-    if size > MAX_IMAGE_BYTES:
-        raise ValueError(f"expected an image of at most {MAX_IMAGE_BYTES} bytes, got {size}")
-    return image if isinstance(image, bytes) else image.read_bytes()

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from takt.datasets.atomic import write_atomically
 from takt.datasets.errors import CorruptFileError
-from takt.datasets.vision_language_row import IMAGE_TAG, Row
+from takt.datasets.vision_language_row import IMAGE_TAG, Row, image_content
 from takt.types import TaktError
 
 QUALITY = 95
@@ -42,11 +42,12 @@ def encode_image(image: np.ndarray) -> bytes:
 def write_rows(path: Path, rows: Sequence[Row], notes: Mapping[str, str] | None = None) -> None:
     """Write `rows` to `path` in the format that its suffix names.
 
-    Parquet holds the image files; beside JSON and JSONL they are put into the folder STEM.images
-    first. `notes` are kept in a parquet file's metadata (`read_notes`).
+    Parquet holds the image files; beside JSONL they are put into the folder STEM.images first.
+    `notes` are kept in a parquet file's metadata (`read_notes`).
 
     Raises:
         TaktError: another suffix, or notes for a file that has no place for them.
+        ValueError: an image is missing, no regular file, or too long.
     """
     match path.suffix:
         case ".parquet":
@@ -56,15 +57,13 @@ def write_rows(path: Path, rows: Sequence[Row], notes: Mapping[str, str] | None 
             table = pa.Table.from_pylist(records, schema=schema)
             pq.write_table(table, buffer, row_group_size=_ROWS_A_GROUP)
             write_atomically(path, buffer.getvalue())
-        case ".json" | ".jsonl" if not notes:
+        case ".jsonl" if not notes:
             files = _Files(path.with_suffix(".images"))
             records = [_record(row, files.keep) for row in rows]
-            lines = [json.dumps(record, ensure_ascii=False) for record in records]
-            array = "[" + ",\n".join(lines) + "]\n"
-            text = array if path.suffix == ".json" else "".join(f"{line}\n" for line in lines)
+            text = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
             write_atomically(path, text.encode())
         case _:
-            raise TaktError(f"expected a .parquet, .jsonl or .json file to write, got {path}")
+            raise TaktError(f"expected a .parquet or .jsonl file to write, got {path}")
 
 
 def read_notes(path: Path) -> dict[str, str]:
@@ -99,7 +98,7 @@ def _struct(content: bytes) -> object:
 
 
 def _record(row: Row, keep: Callable[[bytes], object]) -> dict[str, object]:
-    files = [image if isinstance(image, bytes) else image.read_bytes() for image in row.images]
+    files = [image_content(image) for image in row.images]
     said: list[dict[str, str]] = []
     for number, turn in enumerate(row.turns):
         tags = f"{IMAGE_TAG}\n" * len(files) if number == 0 else ""

@@ -22,6 +22,7 @@ from takt.datasets.labelling.axes import Axes
 from takt.datasets.labelling.config import LabelConfig
 from takt.datasets.labelling.embodied_questions import StateRange
 from takt.datasets.labelling.episode_rows import EpisodeRows
+from takt.datasets.labelling.frames import Frames
 from takt.datasets.labelling.models import Models
 from takt.datasets.labelling.point_trajectories import require_points
 from takt.datasets.labelling.tally import Tally
@@ -30,11 +31,13 @@ from takt.datasets.metadata import read_json
 from takt.datasets.vision_language_writer import read_notes, write_rows
 from takt.folder_lock import FolderLock
 from takt.recipes.executors import Executor, execute
-from takt.recipes.run_folder import claim
+from takt.recipes.fingerprints import files_fingerprint
+from takt.recipes.run_folder import claim, release
 from takt.types import TaktError
 
 _RANGE_FILE = "state_range.json"
-_NOTE = "takt.tally"
+_DONE_FILE = "labelled.json"
+_TALLY, _SOURCE = "takt.tally", "takt.source"  # notes of a shard
 
 
 class ModelSource(Protocol):
@@ -81,7 +84,8 @@ def label(
 ) -> Labelled:
     """Label every episode that has no file in `job.out` yet; `report(done)` follows each.
 
-    The rows depend on the dataset, the configuration and the models alone, not on the executor.
+    One whose data has changed since is labelled anew. `job.out` has a labelled.json once all is
+    done. The rows depend on dataset, configuration and models alone, not on the executor.
 
     Raises:
         BadEpisodeError: a bad episode, unless `skip_bad`; those that are done are kept.
@@ -91,11 +95,10 @@ def label(
     _require_fit(source, job.config)
     lock = FolderLock(job.out)
     try:
-        claim(job.out, _settings(job))
-        _state_range(source, job.out)
-        there = [index for index in range(len(source)) if job.shard(index).is_file()]
-        tally = sum((_read_tally(job.shard(index)) for index in there), Tally())
-        left = sorted(set(range(len(source))) - set(there))
+        _begin(job, source)
+        there = _labelled(job, source)
+        tally = sum(there.values(), Tally())
+        left = [index for index in range(len(source)) if index not in there]
         faults: list[Fault] = []
         report(len(there))
         outcomes = execute(executor, partial(EpisodeLabeller, job), left) if left else ()
@@ -107,10 +110,12 @@ def label(
             else:
                 raise BadEpisodeError(_error(outcome))
             report(done)
+        faults.sort(key=lambda fault: fault.episode)
+        made = Labelled(episodes=len(source) - len(faults), tally=tally, faults=tuple(faults))
+        write_atomically(job.out / _DONE_FILE, json.dumps(asdict(made), indent=1).encode())
+        return made
     finally:
         lock.release()
-    faults.sort(key=lambda fault: fault.episode)
-    return Labelled(episodes=len(source) - len(faults), tally=tally, faults=tuple(faults))
 
 
 class EpisodeLabeller:
@@ -125,14 +130,16 @@ class EpisodeLabeller:
 
     def __call__(self, index: int) -> Tally | Fault:
         """The episode's numbers once its file is written, or what is wrong with it."""
+        config, stamp = self._job.config, _episode_fingerprint(self._source, index)
         try:
-            episode = self._source.episode(index)
+            episode = self._source.episode(index, cameras=())
+            frames = Frames.read(self._source, index, config)
         except DatasetError as error:
             return Fault.of(EpisodeError.of(error, index))
-        config = self._job.config
-        made = EpisodeRows(episode, index, self._ranges, self._axes, self._models, config)
+        made = EpisodeRows(episode, frames, index, self._ranges, self._axes, self._models, config)
         rows, tally = made.make()
-        write_rows(self._job.shard(index), rows, {_NOTE: json.dumps(asdict(tally))})
+        notes = {_TALLY: json.dumps(asdict(tally)), _SOURCE: stamp}
+        write_rows(self._job.shard(index), rows, notes)
         return tally
 
 
@@ -142,9 +149,11 @@ def left_out(job: LabelJob) -> list[str]:
     axes, config = Axes.of(source.schema.spec.state_names), job.config
     lines: list[str] = []
     if not axes.grippers:
-        lines.append("grippers: no axis of the state is named so")
+        lines.append("grippers: no axis of the state is named so (several fingers are no gripper)")
     if not axes.hands:
         lines.append("which way a hand moves: the state has no axes x, y and z of a hand")
+    elif config.directions is None:
+        lines.append("which way a hand moves: say where its x, y and z point with --directions")
     if config.points_key not in source.schema.extras:
         lines.append(f"point trajectories: the dataset has no column {config.points_key}")
     elif not config.points:
@@ -170,6 +179,44 @@ def _settings(job: LabelJob) -> dict[str, object]:
     }
 
 
+def _begin(job: LabelJob, source: LeRobotSource) -> None:
+    """The folder is this job's from now on, unless it has rows of another's."""
+    settings = _settings(job)
+    if not any(job.out.glob("*.parquet")):
+        release(job.out)
+        (job.out / _RANGE_FILE).unlink(missing_ok=True)
+    claim(job.out, settings)
+    (job.out / _DONE_FILE).unlink(missing_ok=True)
+    _state_range(source, job.out)
+
+
+def _labelled(job: LabelJob, source: LeRobotSource) -> dict[int, Tally]:
+    """What the episodes gave whose files are there, and whose data has not changed since."""
+    tallies: dict[int, Tally] = {}
+    for index in range(len(source)):
+        shard = job.shard(index)
+        if not shard.is_file():
+            continue
+        try:
+            notes = read_notes(shard)
+            if notes[_SOURCE] == _episode_fingerprint(source, index):
+                tallies[index] = Tally(**json.loads(notes[_TALLY]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFileError(
+                shard, f"not written by `takt data label` ({error!r}); remove it"
+            ) from error
+    return tallies
+
+
+def _episode_fingerprint(source: LeRobotSource, index: int) -> str:
+    """Of the files with its rows, its images and the tasks' words."""
+    paths = [source.path(index), *(source.dataset.metadata.root / "meta").glob("tasks.*")]
+    if index < len(source.dataset):
+        videos = source.dataset.metadata.episodes[index].videos
+        paths += [span.path for span in videos.values()]
+    return files_fingerprint(paths)
+
+
 def _state_range(source: LeRobotSource, out: Path) -> StateRange:
     """Over all episodes that can be read; kept in `out`, so that it stays what it was."""
     path = out / _RANGE_FILE
@@ -188,15 +235,6 @@ def _state_range(source: LeRobotSource, out: Path) -> StateRange:
         write_atomically(path, json.dumps(ends).encode())
     stored = read_json(path)
     return StateRange(np.array(stored["low"]), np.array(stored["high"]))
-
-
-def _read_tally(shard: Path) -> Tally:
-    try:
-        return Tally(**json.loads(read_notes(shard)[_NOTE]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptFileError(
-            shard, f"not written by `takt data label` ({error!r}); remove it"
-        ) from error
 
 
 def _error(fault: Fault) -> EpisodeError:

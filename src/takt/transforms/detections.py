@@ -20,14 +20,27 @@ class Detections:
         return len(self.scores)
 
 
-NOTHING = Detections(np.zeros((0, 4)), np.zeros(0))
-
-
 class Detector(Protocol):
     """Finds what phrases name."""
 
+    def reads(self, phrase: str) -> bool:
+        """Whether `detect` takes the phrase."""
+        ...
+
     def detect(self, image: np.ndarray, phrases: Sequence[str]) -> list[Detections]:
-        """The boxes of each phrase in `image`, (height, width, 3) uint8 RGB."""
+        """The boxes of each phrase in `image`, (height, width, 3) uint8 RGB.
+
+        Raises:
+            TaktError: a phrase cannot be read.
+        """
+        ...
+
+
+class Segmenter(Protocol):
+    """Finds the thing that a box is around."""
+
+    def mask_boxes(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Of each of `boxes` (n, 4), the box of the mask inside; empty where there is none."""
         ...
 
 

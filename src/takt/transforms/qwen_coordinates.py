@@ -1,4 +1,8 @@
-"""Boxes and points as text in Qwen3-VL's way: JSON, thousandths of the image from the top left."""
+"""Boxes and points as text in Qwen3-VL's way: JSON, thousandths of the image from the top left.
+
+So `takt data label` writes them, since a pre-trained Qwen3-VL already answers so. Our own small
+models begin with nothing and answer in hundredths: `takt.transforms.image_points`.
+"""
 
 import json
 from collections.abc import Iterable

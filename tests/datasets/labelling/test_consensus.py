@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from takt.datasets.labelling.consensus import agree
-from takt.transforms.detections import NOTHING, Detections, distinct, iou
+from takt.datasets.labelling.consensus import agree, ground
+from takt.transforms.detections import Detections, distinct, iou
 from takt.transforms.qwen_coordinates import boxes_text, points_text
 
 BOX, FAR = (0, 0, 10, 10), (50, 50, 60, 60)
+NOTHING = Detections(np.zeros((0, 4)), np.zeros(0))
 
 
 def found(*boxes, scores=None):
@@ -53,6 +54,36 @@ def test_of_several_boxes_the_closest_one_votes():
     agreed = agree([found(BOX, scores=[0.99]), other], votes=2, overlap=0.3)
     assert agreed.boxes.tolist() == [[0.5, 0, 10.5, 10]]
     assert agreed.left_out == 1
+
+
+class Fixed:
+    def __init__(self, *boxes):
+        self.boxes = boxes
+
+    def reads(self, phrase):
+        return True
+
+    def detect(self, image, phrases):
+        return [found(*self.boxes) for _ in phrases]
+
+
+class Masks:
+    """Tightens the box at 0; what lies elsewhere has a mask of one pixel."""
+
+    def mask_boxes(self, image, boxes):
+        dot = np.concatenate([boxes[:, :2], boxes[:, :2] + 1], axis=1)
+        return np.where(boxes[:, :1] < 10, [(1, 1, 9, 10)], dot)
+
+
+def test_a_segmenter_draws_boxes_closer_or_refuses_them_but_has_no_vote():
+    def agreed(*detectors):
+        (one, other) = ground(np.zeros((80, 80, 3)), ("a", "b"), detectors, Masks(), 2, 0.5)
+        assert one.boxes.tolist() == other.boxes.tolist()
+        return one.boxes.tolist(), one.left_out
+
+    assert agreed(Fixed(BOX), Fixed()) == ([], 1)
+    assert agreed(Fixed(BOX), Fixed(BOX)) == ([[1, 1, 9, 10]], 0)
+    assert agreed(Fixed(BOX, FAR), Fixed(FAR, BOX)) == ([[1, 1, 9, 10]], 1)
 
 
 def test_coordinates_are_thousandths_of_the_image():

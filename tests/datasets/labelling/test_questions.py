@@ -33,7 +33,10 @@ def episode(**changes):
     return Episode(**{**content, **changes})
 
 
-def asked(tick, config=LabelConfig(horizon_s=0.5), **changes):  # noqa: B008
+ROS = ("forward", "left", "up")
+
+
+def asked(tick, config=LabelConfig(horizon_s=0.5, directions=ROS), **changes):  # noqa: B008
     told = episode(**changes)
     ranges = StateRange(told.state.min(0), told.state.max(0))
     return EmbodiedQuestions(told, Axes.of(NAMES), ranges, config), tick
@@ -48,7 +51,8 @@ def test_names_tell_what_axes_mean():
     names = ("left_ee_x", "left_ee_y", "left_ee_z", "left_rot_x", "left_jaw", "right_finger_1")
     axes = Axes.of((*names, "right_finger_2", "gripper_roll", "cup_x", "cup_y", "cup_z"))
     assert axes.hands == {"left hand": (0, 1, 2)}
-    assert axes.grippers == {"left gripper": 4, "right gripper 1": 5, "right gripper 2": 6}
+    assert axes.grippers == {"left gripper": 4}  # two fingers are joints
+    assert Axes.of(("panda_finger",)).grippers == {"gripper": 0}
     assert Axes.of(("x", "y", "z", "gripper.pos")) == Axes({"gripper": 3}, {"hand": (0, 1, 2)})
     assert Axes.of(("joint_0", "joint_1")) == Axes({}, {})
 
@@ -63,7 +67,16 @@ def test_the_trajectory_answers():
     assert later["Is the gripper open?"] == "no"
     assert "What does the gripper do next, open or close?" not in later
     assert "Which way does the hand move" not in later  # it would look behind the end
-    assert answers(2, config=LabelConfig(gripper_open="low"))["Is the gripper open?"] == "no"
+    other = LabelConfig(gripper_open="low", directions=("up", "backward", "left"))
+    found = answers(2, config=other)
+    assert found["Is the gripper open?"] == "no"
+    assert found["Which way does the hand move"] == "backward"
+
+
+def test_directions_are_asked_only_in_a_frame_that_is_named():
+    assert not any("Which way" in asked for asked in answers(2, config=LabelConfig()))
+    with pytest.raises(TaktError, match="--directions"):
+        LabelConfig(directions=("up", "down", "left"))
 
 
 def test_what_cannot_be_said_is_not_asked():

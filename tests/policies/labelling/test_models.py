@@ -22,10 +22,9 @@ from takt.datasets.labelling.config import LabelConfig
 from takt.policies.labelling.describer import QwenDescriber, load_describer
 from takt.policies.labelling.folder import token_id
 from takt.policies.labelling.grounding_dino import GroundingDino
-from takt.policies.labelling.sam2 import GroundedSam, Remembered, mask_box
+from takt.policies.labelling.sam2 import Sam2, mask_box
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.label_models import ModelFolders
-from takt.transforms.detections import Detections
 from takt.types import TaktError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -151,6 +150,7 @@ def test_phrases_beyond_the_models_room_take_passes_of_their_own(dinos):
     alone = detector.detect(IMAGE, PHRASES[2:])[0]
     np.testing.assert_allclose(alone.boxes, detector.detect(IMAGE, PHRASES)[2].boxes, rtol=1e-5)
     for bad in ("", "a. b", "red " * 9):
+        assert not detector.reads(bad)
         with pytest.raises(TaktError, match="phrase"):
             detector.detect(IMAGE, [bad])
 
@@ -171,17 +171,12 @@ def test_scores_are_those_of_transformers_own(dinos):
 
 
 def test_a_mask_gives_its_own_box(sam2):
-    class Fixed:
-        def detect(self, image, phrases):
-            return [Detections(np.array([(10.0, 5.0, 40.0, 30.0)] * 2), np.array([0.9, 0.8]))] * 2
-
-    sam = GroundedSam.load(Fixed(), sam2, "cpu")
-    masks = sam._masks(IMAGE, np.array([(10.0, 5.0, 40.0, 30.0)]))
+    sam = Sam2.load(sam2, "cpu")
+    box = np.array([(10.0, 5.0, 40.0, 30.0)])
+    masks = sam._masks(IMAGE, box)
     assert masks.shape == (1, 48, 64)
     assert masks.any()
-    for each in sam.detect(IMAGE, ("a", "b")):
-        assert each.boxes.tolist() == [list(mask_box(masks[0]))] * 2
-        assert each.scores.tolist() == [0.9, 0.8]
+    assert sam.mask_boxes(IMAGE, box.repeat(2, 0)).tolist() == [list(mask_box(masks[0]))] * 2
 
 
 def test_a_masks_box_holds_its_pixels():
@@ -189,21 +184,7 @@ def test_a_masks_box_holds_its_pixels():
     mask[2:4, 5] = True
     mask[3, 6] = True
     assert mask_box(mask) == (5, 2, 7, 4)
-
-
-def test_a_detector_looks_once_at_an_image(dinos):
-    class Counted:
-        calls = 0
-
-        def detect(self, image, phrases):
-            self.calls += 1
-            return []
-
-    counted = Counted()
-    remembered = Remembered(counted)
-    for image, phrases in ((IMAGE, ["a"]), (IMAGE, ["a"]), (IMAGE, ["b"]), (IMAGE.copy(), ["b"])):
-        remembered.detect(image, phrases)
-    assert counted.calls == 3
+    assert mask_box(np.zeros((6, 8), bool)) == (0, 0, 0, 0)
 
 
 TEXT = {
@@ -259,15 +240,41 @@ def qwen(tmp_path_factory):
 def test_stock_qwen_answers_alike(qwen):
     describer = load_describer(qwen, 5, "cpu")
     assert isinstance(describer, QwenDescriber)
+    assert describer.answer([IMAGE], "What?") is None  # no stop token within 5
+    vocabulary = describer._tokenizer.get_vocab_size()
+    tokens = describer._generate([IMAGE, IMAGE[:32]], "What?")
+    assert len(tokens) == 5
+    assert max(tokens) < vocabulary
+    describer._stops = [tokens[-1]]
     first = describer.answer([IMAGE, IMAGE[:32]], "What?")
     assert first == describer.answer([IMAGE, IMAGE[:32]], "What?")
     assert first
 
 
+@pytest.mark.parametrize("missing", [None, "{}"])
+def test_images_are_not_prepared_by_guess(qwen, tmp_path, missing):
+    for path in qwen.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = tmp_path / "preprocessor_config.json"
+    nested = {"image_processor": json.loads(settings.read_text())}
+    settings.unlink()
+    if missing is not None:
+        (tmp_path / "processor_config.json").write_text(missing)
+    with pytest.raises(TaktError, match="preprocessor_config.json"):
+        load_describer(tmp_path, 5, "cpu")
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))
+    load_describer(tmp_path, 5, "cpu")
+    nested["image_processor"]["patch_size"] = 14
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))
+    with pytest.raises(TaktError, match="patch_size 16, .*got 14"):
+        load_describer(tmp_path, 5, "cpu")
+
+
 def test_folders_become_voters(dinos, sam2, qwen):
     folders = ModelFolders(detectors=tuple(dinos), sam2=sam2, vlm=qwen, device="cpu", max_tokens=4)
     models = folders.load(LabelConfig())
-    assert len(models.detectors) == 3
+    assert len(models.detectors) == 2
+    assert models.segmenter is not None
     assert models.describer is not None
     for voter in models.detectors:
         assert len(voter.detect(IMAGE, ["cup"])) == 1

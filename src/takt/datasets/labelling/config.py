@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from takt.datasets.labelling.trajectory import OPPOSITE, Direction
 from takt.types import TaktError
 
 
@@ -31,6 +32,9 @@ class LabelConfig:
     """Column of image points, (x, y) each, in [-1, 1] where in view; the first camera's first."""
     horizon_s: float = 1.0
     """Seconds that questions about what comes next look ahead."""
+    directions: tuple[Direction, Direction, Direction] | None = None
+    """Where the x, y and z of the hands point, seen from the robot's base (ROS: forward left up);
+    without them it is not asked which way a hand moves."""
     gripper_open: Literal["high", "low"] = "high"
     """End of the gripper's axis at which it is open."""
     seed: int = 0
@@ -48,3 +52,9 @@ class LabelConfig:
         for name, least in {"votes": 1, "vqa": 0, "seed": 0}.items():
             if getattr(self, name) < least:
                 raise TaktError(f"expected --{name} of at least {least}, got {getattr(self, name)}")
+        axes = self.directions
+        if axes and len({frozenset((way, OPPOSITE[way])) for way in axes}) < len(axes):
+            raise TaktError(
+                "expected --directions of x, y and z at right angles, such as forward left up, got "
+                + " ".join(axes)
+            )

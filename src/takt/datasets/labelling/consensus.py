@@ -1,23 +1,27 @@
-"""Boxes that several detectors agree on (paper section 2.1: cross-validation consensus)."""
+"""Boxes that several detectors agree on (paper section 2.1: cross-validation consensus).
+
+Every vote is a detector's own. A segmenter has none, since it looks only where a detector did; it
+can refuse what the others agree on, and draws the box closer.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from takt.transforms.detections import Detections, Detector, iou
+from takt.transforms.detections import Detections, Detector, Segmenter, iou
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A phrase's boxes (n, 4), each the mean of those that agree; `left_out` agreed with none."""
+    """A phrase's boxes (n, 4), the surest first; for `left_out` boxes there was no consensus."""
 
     boxes: np.ndarray
     left_out: int
 
 
 def agree(found: Sequence[Detections], votes: int, overlap: float) -> Agreed:
-    """Groups of boxes, at most one of each detector, of at least `votes` detectors.
+    """The mean boxes of groups, at most one box of each detector, of at least `votes` detectors.
 
     A group is begun by the highest score left; of every other detector it gets the box that
     overlaps most with the first one, if that is an IoU of at least `overlap`.
@@ -46,12 +50,28 @@ def ground(
     image: np.ndarray,
     phrases: Sequence[str],
     detectors: Sequence[Detector],
+    segmenter: Segmenter | None,
     votes: int,
     overlap: float,
 ) -> list[Agreed]:
-    """What the detectors agree on for each phrase."""
+    """What the detectors agree on for each phrase, and the segmenter where there is one."""
     found = [detector.detect(image, phrases) for detector in detectors]
-    return [agree(each, votes, overlap) for each in zip(*found, strict=True)]
+    agreed = [agree(each, votes, overlap) for each in zip(*found, strict=True)]
+    if segmenter is None:
+        return agreed
+    boxes = np.concatenate([each.boxes for each in agreed])
+    drawn = segmenter.mask_boxes(image, boxes) if len(boxes) else boxes
+    ends = np.cumsum([len(each.boxes) for each in agreed])[:-1]
+    return [
+        confirm(each, closer, overlap)
+        for each, closer in zip(agreed, np.split(drawn, ends), strict=True)
+    ]
+
+
+def confirm(agreed: Agreed, drawn: np.ndarray, overlap: float) -> Agreed:
+    """The boxes `drawn` (n, 4) around masks, where each matches the one agreed on."""
+    matches = np.diagonal(iou(agreed.boxes, drawn)) >= overlap
+    return Agreed(drawn[matches], agreed.left_out + int((~matches).sum()))
 
 
 def _partners(

@@ -1,5 +1,6 @@
 """What a vision-language model is asked to write: captions, questions, plans, names of things."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,12 +18,12 @@ _TOPICS = (
     *("the robot", "what things are made of", "the state of a thing", "the surroundings"),
 )
 _MOST_NAMES, _MOST_WORDS = 10, 3
+_BULLET = re.compile(r"^(\(?\d+[.):]+|[-*\u2022])\s*")  # "1." or "-", though asked for names only
 
 
 def caption(describer: Describer, image: np.ndarray) -> Turn | None:
-    """None where the model says nothing."""
-    answer = describer.answer([image], CAPTION).strip()
-    return Turn(CAPTION, answer) if answer else None
+    """None where the model says nothing, or does not come to an end."""
+    return _turn(CAPTION, describer.answer([image], CAPTION))
 
 
 def visual_questions(
@@ -38,9 +39,10 @@ def visual_questions(
             [image],
             f"Ask one short question about {_TOPICS[topic]} that this image answers. Write the "
             "question only.",
-        ).strip()
-        answer = describer.answer([image], asked).strip() if _is_question(asked) else ""
-        turns.append(Turn(asked, answer) if answer else None)
+        )
+        asked = (asked or "").strip()
+        answer = describer.answer([image], asked) if _is_question(asked) else None
+        turns.append(_turn(asked, answer))
     return turns
 
 
@@ -50,15 +52,30 @@ def plan(describer: Describer, images: Sequence[np.ndarray], instruction: str) -
         f"The robot is asked: {instruction} Which steps does it have to take? List them in order, "
         "one a line, numbered."
     )
-    answer = describer.answer(images, asked).strip()
-    return Turn(asked, answer) if answer else None
+    return _turn(asked, describer.answer(images, asked))
 
 
-def names(describer: Describer, image: np.ndarray) -> list[str]:
-    """Names of things in the image, at most ten; longer texts are no names."""
-    listed = describer.answer([image], _NAMES).lower().strip(" .\n").split(",")
-    found = dict.fromkeys(" ".join(name.split()) for name in listed)
-    return [name for name in found if 0 < len(name.split()) <= _MOST_WORDS][:_MOST_NAMES]
+def names(describer: Describer, image: np.ndarray) -> list[str] | None:
+    """What the model lists as names of things, at most ten, without numbers and bullets.
+
+    None where the list comes to no end.
+    """
+    answer = describer.answer([image], _NAMES)
+    if answer is None:
+        return None
+    listed = re.split(r"[,\n]", answer.lower())
+    bare = (_BULLET.sub("", " ".join(name.split())).strip(" .") for name in listed)
+    return [name for name in dict.fromkeys(bare) if name][:_MOST_NAMES]
+
+
+def is_name(text: str) -> bool:
+    """Longer texts are no names."""
+    return 0 < len(text.split()) <= _MOST_WORDS
+
+
+def _turn(question: str, answer: str | None) -> Turn | None:
+    said = (answer or "").strip()
+    return Turn(question, said) if said else None
 
 
 def _is_question(text: str) -> bool:

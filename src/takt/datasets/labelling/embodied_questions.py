@@ -7,7 +7,6 @@ import numpy as np
 from takt.datasets.labelling.axes import Axes
 from takt.datasets.labelling.config import LabelConfig
 from takt.datasets.labelling.trajectory import (
-    DIRECTIONS,
     direction,
     is_open,
     next_change,
@@ -16,7 +15,7 @@ from takt.datasets.labelling.trajectory import (
 )
 from takt.types import Episode, Turn
 
-_FRAME = "Forward is away from the robot's base, left is its left."
+_BASE = "Forward is away from the robot's base, left is its left."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class EmbodiedQuestions:
         self._episode, self._axes, self._ranges = episode, axes, ranges
         self._ahead = max(1, round(config.horizon_s * episode.rate_hz))
         self._ahead_s = f"{config.horizon_s:g} s"
+        self._directions = config.directions
         texts = episode.instructions or (episode.instruction,) * len(episode.stamps)
         self._texts, self._steps = texts, steps(texts)
         found = {
@@ -83,14 +83,14 @@ class EmbodiedQuestions:
 
     def _hands(self, tick: int) -> list[Turn]:
         turns: list[Turn] = []
-        if tick + self._ahead >= len(self._episode.stamps):
+        if self._directions is None or tick + self._ahead >= len(self._episode.stamps):
             return turns
         for name, found in self._axes.hands.items():
             places = list(found)
             path = self._episode.state[:, places]
             span = float((self._ranges.high[places] - self._ranges.low[places]).max())
-            way = direction(path[tick + self._ahead] - path[tick], span, DIRECTIONS)
+            way = direction(path[tick + self._ahead] - path[tick], span, self._directions)
             if way is not None and span > 0:
-                asked = f"Which way does the {name} move over the next {self._ahead_s}? {_FRAME}"
+                asked = f"Which way does the {name} move over the next {self._ahead_s}? {_BASE}"
                 turns.append(Turn(asked, way or "It stays where it is."))
         return turns

@@ -12,12 +12,8 @@ WAYPOINTS = 8
 _LEAST_WAY = 0.04  # of the image's 2.0: what moves less teaches that nothing moves
 
 
-def require_points(source: LeRobotSource, config: LabelConfig) -> bool:
-    """Whether there are named points to follow.
-
-    Raises:
-        FeatureMismatchError: names are given for points that the dataset does not have.
-    """
+def require_points(source: LeRobotSource, config: LabelConfig) -> None:
+    """Raise a `FeatureMismatchError` where points are named that the dataset does not have."""
     width = source.schema.extras.get(config.points_key, 0)
     if width < 2 * len(config.points):
         raise FeatureMismatchError(
@@ -25,7 +21,6 @@ def require_points(source: LeRobotSource, config: LabelConfig) -> bool:
             f"expected a column {config.points_key} with {len(config.points)} points (x, y), got "
             f"{width // 2}; name fewer --points, or another --points-key",
         )
-    return bool(config.points)
 
 
 def point_turns(episode: Episode, tick: int, config: LabelConfig) -> list[Turn]:

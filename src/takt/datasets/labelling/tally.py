@@ -11,8 +11,9 @@ Task = Literal["grounding", "captioning", "vqa", "embodied_qa", "planning", "tra
 class Tally:
     """Frames looked at, rows by task, and what was kept and dropped on the way.
 
-    A phrase is dropped where no box of it has the votes; `boxes_dropped` had none beside a kept
-    one. `answers_dropped` are the VLM's that could not be used.
+    A phrase is dropped where there is no consensus on any box of it; `boxes_dropped` had none
+    beside a kept one. `names_dropped` are the VLM's that no detector can look for,
+    `answers_dropped` its texts that could not be used, such as unfinished ones.
     """
 
     frames: int = 0
@@ -25,6 +26,7 @@ class Tally:
     phrases_kept: int = 0
     phrases_dropped: int = 0
     boxes_dropped: int = 0
+    names_dropped: int = 0
     answers_dropped: int = 0
 
     @property

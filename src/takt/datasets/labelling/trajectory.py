@@ -1,15 +1,23 @@
 """What an episode's numbers tell about a tick: the ground for questions about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 _OPEN, _CLOSED = 2 / 3, 1 / 3  # shares of the gripper's range; between them it is neither
 _CLEAR = 2.0  # the main axis of a motion, in multiples of the next
 _MOVES, _RESTS = 0.1, 0.01  # of the largest range of x, y and z
-DIRECTIONS = (("backward", "forward"), ("to the right", "to the left"), ("down", "up"))
-"""Of x, y and z, negative and positive (ROS REP 103: x forward, y left, z up)."""
-IMAGE_DIRECTIONS = (("left", "right"), ("up", "down"))
+
+Direction = Literal["forward", "backward", "left", "right", "up", "down"]
+OPPOSITE: Mapping[Direction, Direction] = {
+    "forward": "backward",
+    "backward": "forward",
+    "left": "right",
+    "right": "left",
+    "up": "down",
+    "down": "up",
+}
 
 
 def openness(values: np.ndarray, low: float, high: float, opens: str) -> np.ndarray | None:
@@ -34,10 +42,10 @@ def next_change(share: np.ndarray, tick: int) -> bool | None:
     return next((state for state in later if state is not None and state is not now), None)
 
 
-def direction(moved: np.ndarray, span: float, words: Sequence[tuple[str, str]]) -> str | None:
-    """The main direction of `moved`, "" for rest, None where it cannot be said.
+def direction(moved: np.ndarray, span: float, axes: Sequence[Direction]) -> str | None:
+    """The main direction of `moved` (3,), "" for rest, None where it cannot be said.
 
-    `span` is how far the thing moves in all.
+    `span` is how far the thing moves in all; `axes` is where x, y and z point.
     """
     length = np.abs(moved)
     order = np.argsort(-length, kind="stable")
@@ -45,7 +53,9 @@ def direction(moved: np.ndarray, span: float, words: Sequence[tuple[str, str]]) 
         return ""
     if length[order[0]] < _MOVES * span or length[order[0]] < _CLEAR * length[order[1]]:
         return None
-    return words[order[0]][int(moved[order[0]] > 0)]
+    axis = axes[order[0]]
+    way = axis if moved[order[0]] > 0 else OPPOSITE[axis]
+    return f"to the {way}" if way in ("left", "right") else way
 
 
 def steps(instructions: Sequence[str]) -> list[tuple[int, str]]:

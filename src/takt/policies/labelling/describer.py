@@ -15,22 +15,32 @@ from takt.policies.labelling.folder import (
     model_type,
     token_id,
 )
-from takt.policies.xr0.chat import STOPS, Chat, chat_text, require_turn
+from takt.policies.xr0.chat import STOPS, Chat, chat_text, require_turn, stream_text
+from takt.types import TaktError
 
 _IMAGE = "<|image_pad|>"
+# Settings of the image processor that the vision tower has, too, by name there.
+_PATCHES = {
+    "patch_size": "patch_size",
+    "temporal_patch_size": "temporal_patch_size",
+    "merge_size": "spatial_merge_size",
+}
 QWEN = {"qwen3_vl": Qwen3VLForConditionalGeneration}
 
 
 class ChatDescriber:
     """The backbone of one of our checkpoints, always the likeliest words."""
 
-    def __init__(self, chat: Chat, max_tokens: int) -> None:
-        self._chat, self._max_tokens = chat, max_tokens
+    def __init__(self, chat: Chat, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._chat, self._tokenizer, self._max_tokens = chat, tokenizer, max_tokens
 
-    def answer(self, images: Sequence[np.ndarray], question: str) -> str:
-        """Text of at most `max_tokens` tokens."""
+    def answer(self, images: Sequence[np.ndarray], question: str) -> str | None:
+        """Text of at most `max_tokens` tokens; None if it goes on behind them."""
         prompt = self._chat.prompt(images, question)
-        return "".join(self._chat.answer(prompt, self._max_tokens))
+        tokens = list(self._chat.tokens(prompt, self._max_tokens + 1))
+        if len(tokens) > self._max_tokens:
+            return None
+        return "".join(stream_text(tokens, self._tokenizer))
 
 
 class QwenDescriber:
@@ -51,21 +61,29 @@ class QwenDescriber:
 
     @classmethod
     def load(cls, folder: Path, max_tokens: int, device: str) -> "QwenDescriber":
-        """Open config.json, safetensors, tokenizer.json and preprocessor_config.json.
+        """Open config.json, safetensors, tokenizer.json and the image processor's settings.
 
         Raises:
-            TaktError: one is missing or of another kind of model.
+            TaktError: one is missing, of another kind of model, or does not fit the others.
         """
-        return cls(
-            load_model(folder, QWEN, device),
-            load_tokenizer(folder, (*STOPS, _IMAGE)),
-            load_processor(folder, Qwen2VLImageProcessorPil),
-            max_tokens,
-        )
+        processor = load_processor(folder, Qwen2VLImageProcessorPil)
+        model = load_model(folder, QWEN, device)
+        for name, ours in _PATCHES.items():
+            theirs = getattr(model.config.vision_config, ours)
+            if getattr(processor, name) != theirs:
+                raise TaktError(
+                    f"{folder}: expected an image processor of {name} {theirs}, as config.json's "
+                    f"{ours}, got {getattr(processor, name)}; take both from the same checkpoint"
+                )
+        return cls(model, load_tokenizer(folder, (*STOPS, _IMAGE)), processor, max_tokens)
+
+    def answer(self, images: Sequence[np.ndarray], question: str) -> str | None:
+        """Text of at most `max_tokens` tokens, its end among them; None if it goes on behind."""
+        tokens = self._generate(images, question)
+        return self._tokenizer.decode(tokens[:-1]) if tokens[-1] in self._stops else None
 
     @torch.inference_mode()
-    def answer(self, images: Sequence[np.ndarray], question: str) -> str:
-        """Text of at most `max_tokens` tokens."""
+    def _generate(self, images: Sequence[np.ndarray], question: str) -> list[int]:
         require_turn(images, question)
         model = self._model
         pixels = self._processor(images=list(images), return_tensors="pt")
@@ -85,11 +103,11 @@ class QwenDescriber:
             eos_token_id=self._stops,
             pad_token_id=self._stops[0],
         )
-        return self._tokenizer.decode(answer[0, ids.shape[1] :].tolist())
+        return answer[0, ids.shape[1] :].tolist()
 
 
 def load_describer(folder: Path, max_tokens: int, device: str) -> ChatDescriber | QwenDescriber:
     """Stock Qwen3-VL if config.json says so, else one of our checkpoints."""
     if model_type(folder) in QWEN:
         return QwenDescriber.load(folder, max_tokens, device)
-    return ChatDescriber(Chat.load(folder), max_tokens)
+    return ChatDescriber(Chat.load(folder, device), load_tokenizer(folder, STOPS), max_tokens)

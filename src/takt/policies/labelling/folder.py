@@ -16,11 +16,6 @@ Model = TypeVar("Model", bound=PreTrainedModel)
 Processor = TypeVar("Processor", bound=BaseImageProcessor)
 
 
-def fastest_device() -> str:
-    """The GPU if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def load_model(folder: Path, known: Mapping[str, type[Model]], device: str) -> Model:
     """The model that config.json's `model_type`, one of `known`, names; ready to infer.
 
@@ -74,7 +69,29 @@ def token_id(tokenizer: Tokenizer, token: str) -> int:
 
 
 def load_processor(folder: Path, kind: type[Processor]) -> Processor:
-    """From preprocessor_config.json; the class's own settings without it."""
-    if not (folder / "preprocessor_config.json").is_file():
-        return kind()
-    return kind.from_pretrained(folder, local_files_only=True)
+    """From preprocessor_config.json, or the image processor in processor_config.json.
+
+    Raises:
+        TaktError: neither says how images are prepared; a guess may be another model's way.
+    """
+    alone = (folder / "preprocessor_config.json").is_file()
+    if not alone and "image_processor" not in _settings(folder / "processor_config.json"):
+        raise TaktError(
+            f"{folder}: expected how images are prepared in preprocessor_config.json, or under "
+            "image_processor in processor_config.json, got neither; download them, too"
+        )
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise TaktError(
+            f"{folder}: the image processor's settings are damaged ({error})"
+        ) from error
+
+
+def _settings(path: Path) -> dict[str, object]:
+    """An object of a JSON file, {} if there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -55,12 +55,17 @@ class GroundingDino:
             score,
         )
 
+    def reads(self, phrase: str) -> bool:
+        """Whether it has tokens, no full stop among them, and not too many."""
+        own = self._tokens(phrase)
+        return 0 < len(own) <= self._room - 2 and token_id(self._tokenizer, _STOP) not in own
+
     @torch.inference_mode()
     def detect(self, image: np.ndarray, phrases: Sequence[str]) -> list[Detections]:
         """As `takt.transforms.detections.Detector` says; many phrases need several passes.
 
         Raises:
-            TaktError: a phrase is empty, or longer than what the model reads.
+            TaktError: a phrase is empty, has a full stop, or is longer than what the model reads.
         """
         device = self._model.device
         pixels = self._processor(images=image, return_tensors="pt")
@@ -87,21 +92,29 @@ class GroundingDino:
     def _prompts(self, phrases: Sequence[str]) -> Iterator[tuple[list[int], list[slice]]]:
         """Tokens of as many phrases as fit at a time, and where each of them stands."""
         begin, end, stop = (token_id(self._tokenizer, x) for x in (_BEGIN, _END, _STOP))
-        room = self._model.config.max_text_len - 1  # for the last token
         ids, spans = [begin], list[slice]()
         for phrase in phrases:
-            own = self._tokenizer.encode(phrase.lower(), add_special_tokens=False).ids
-            if not own or len(own) + 2 > room or stop in own:
+            if not self.reads(phrase):
                 raise TaktError(
-                    f"expected a phrase of 1 to {room - 2} tokens and no full stop, got {phrase!r}"
+                    f"expected a phrase of 1 to {self._room - 2} tokens and no full stop, got "
+                    f"{phrase!r}"
                 )
-            if len(ids) + len(own) + 1 > room:
+            own = self._tokens(phrase)
+            if len(ids) + len(own) + 1 > self._room:
                 yield [*ids, end], spans
                 ids, spans = [begin], []
             spans.append(slice(len(ids), len(ids) + len(own)))
             ids += [*own, stop]
         if spans:
             yield [*ids, end], spans
+
+    @property
+    def _room(self) -> int:
+        """For tokens before the last one."""
+        return self._model.config.max_text_len - 1
+
+    def _tokens(self, phrase: str) -> list[int]:
+        return self._tokenizer.encode(phrase.lower(), add_special_tokens=False).ids
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

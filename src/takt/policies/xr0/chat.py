@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from takt.policies.common.device import fastest_device
 from takt.policies.common.qwen3_vl import continue_text
 from takt.policies.common.rotary import Rotary, text_rotary
 from takt.policies.xr0.cache import PromptInputs
@@ -90,12 +91,12 @@ class Chat:
         self._stops = {tokenizer.token_to_id(stop) for stop in stops}
 
     @classmethod
-    def load(cls, directory: Path) -> "Chat":
-        """Open a checkpoint, on the GPU if there is one.
+    def load(cls, directory: Path, device: str | None = None) -> "Chat":
+        """Open a checkpoint on `device`, as torch names it; by default the GPU if there is one.
 
         A released one need not name its contract, which is the DiT's.
         """
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device or fastest_device()
         try:
             checkpoint = load_checkpoint(directory, dtype=None, device=device)
         except MissingContractError:
