@@ -38,10 +38,10 @@ from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
 from takt.training.mixture import CoTraining
 from takt.training.model_size import is_small, save_every_s
-from takt.training.parallel import barrier, on_first_rank, rank, world_size
+from takt.training.parallel import barrier, device, on_first_rank, rank, world_size
 from takt.training.shards import Shard
 from takt.training.stage import Source
-from takt.training.validation import open_loop_error
+from takt.training.validation import BATCH, open_loop_error
 from takt.training.vision_language import Conversations, open_conversations
 from takt.transforms.actions import ActionTransform
 from takt.types import EmbodimentSpec, TaktError
@@ -118,7 +118,11 @@ def _errors(
 ) -> dict[str, object]:
     """Open-loop errors of the trained weights, on held-out frames and on those trained on."""
     actions = ActionTransform.of(spec, checkpoint.body(spec.name).action)
-    measure = partial(open_loop_error, checkpoint.model, batcher, actions=actions, seed=config.seed)
+    model = checkpoint.model.to(device())
+    batch = max(1, min(BATCH, config.batch // world_size()))
+    measure = partial(
+        open_loop_error, model, batcher, actions=actions, seed=config.seed, batch=batch
+    )
     result: dict[str, object] = {} if unseen is None else measure(unseen).to_json(spec)
     trained = measure(frames, limit=TRAINED_FRAMES).to_json(spec)
     return result | {"trained_error_by_step_std": trained["error_by_step_std"]}
