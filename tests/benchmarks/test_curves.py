@@ -24,8 +24,8 @@ def test_no_point_at_all_is_an_empty_chart(y, logarithmic):
 
 
 def test_an_interval_goes_with_its_point():
-    bounds = {"low": [0.1, 0.2, 0.3], "high": [0.4, 0.5, 0.6]}
-    curve = Curve(label="rate", x=[1, 2, 3], y=[0.2, math.nan, 0.4], **bounds)
+    low, high = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
+    curve = Curve(label="rate", x=[1, 2, 3], y=[0.2, math.nan, 0.4], low=low, high=high)
     chart = curves([curve], 500, "success", highest=1.0)
     assert "rate 1: 0.100 to 0.400" in chart
     assert "rate 3: 0.300 to 0.600" in chart

@@ -11,7 +11,7 @@ from takt.benchmarks.motion import Motion
 from takt.embodiments.nut_station.one_side import LEFT_SPEC
 from takt.embodiments.nut_station.spec import SPEC
 from takt.recipes import ablation, ablation_run
-from takt.recipes.ablation import VARIANTS, AblationConfig, left_side, runs, without
+from takt.recipes.ablation import VARIANTS, AblationConfig, Variant, left_side, runs, without
 from takt.recipes.ablation_run import Result, left_half
 from takt.recipes.ablation_table import show, table
 from takt.recipes.run_folder import claim
@@ -82,6 +82,7 @@ def test_a_variant_differs_in_what_its_name_says(variant, leaves):
 def test_the_left_half_is_the_station_without_its_right_columns():
     whole = frames()
     left = left_half(whole)
+    assert isinstance(left.images, np.ndarray)
     assert left.images.shape[1] == len(LEFT_SPEC.cameras)
     assert left.plans.shape[2] == left.state.shape[1] == len(LEFT_SPEC.slots)
     np.testing.assert_array_equal(left.plans, whole.plans[:, :, :7])
@@ -152,14 +153,15 @@ def test_seeds_are_others_for_each_training_and_the_same_scenes_for_all(tmp_path
     assert len(planned) == 2 * len(VARIANTS)
     assert len({run.folder for run in planned}) == len(planned)
     assert len({run.first_episode for run in planned}) == 1
-    one, other = (run.training.post.seed for run in planned if run.variant == "full")
+    one, other = (run.training.seed for run in planned if run.variant == "full")
     assert one != other
 
 
 def test_an_empty_or_another_ablation_is_refused(tmp_path, monkeypatch):
     with pytest.raises(TaktError, match="at least one seed"):
         ablation.run(AblationConfig(seeds=0), tmp_path, print)
-    for variants in ((), ("full", "full")):
+    twice: tuple[Variant, ...] = ("full", "full")
+    for variants in ((), twice):
         with pytest.raises(TaktError, match="variant"):
             ablation.run(AblationConfig(variants=variants), tmp_path, print)
     with pytest.raises(TaktError, match="nowhere"):

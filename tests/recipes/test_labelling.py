@@ -19,14 +19,19 @@ from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.recipes.executors import InProcess, Processes, Ray, execute
 from takt.recipes.label_models import ModelFolders
-from takt.recipes.labelling import LabelJob, label
+from takt.recipes.labelling import LabelJob, ModelSource, label
 from takt.types import TaktError
 
 DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_image_0.3.2"
 CONFIG = LabelConfig(every_s=0.9)
 
 
-def job(out, dataset=DATA, config=CONFIG, models=FakeModels()):  # noqa: B008
+def job(
+    out: Path,
+    dataset: Path = DATA,
+    config: LabelConfig = CONFIG,
+    models: ModelSource = FakeModels(),  # noqa: B008
+) -> LabelJob:
     return LabelJob(dataset=dataset, out=out, config=config, models=models)
 
 

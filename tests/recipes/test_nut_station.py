@@ -97,4 +97,4 @@ def test_the_scale_touches_nothing_but_the_steps():
     half = recipe.scaled(config, 0.5)
     assert half.refine.steps == config.refine.steps // 2
     assert replace(half.refine, steps=config.refine.steps) == config.refine
-    assert recipe.scaled(config, 1e-9).post.steps == 1
+    assert recipe.scaled(config, 1e-9).refine.steps == 1

@@ -139,7 +139,8 @@ def test_views_of_different_size_keep_their_own(frames):
     images = {**episode.images, wide.name: episode.images[wide.name].repeat(2, axis=2)}
     mixed = stack_episodes([replace(episode, images=images)], body, tiny.POINTS_KEY)
     assert mixed.sizes.tolist() == [[tiny.PX, 2 * tiny.PX], [tiny.PX, tiny.PX]]
-    np.testing.assert_array_equal(mixed.images[:, 1, :, : tiny.PX], images[CAMERA.name])
+    stored = mixed.images[np.arange(len(mixed))]
+    np.testing.assert_array_equal(stored[:, 1, :, : tiny.PX], images[CAMERA.name])
     batch = tiny.batch(tiny.batcher(mixed, body=body), mixed, EVERY[:2], np.zeros(2, bool))
     assert batch.inputs.image_grid_thw.tolist() == [[1, 4, 8], [1, 4, 4]] * 2
 

@@ -13,6 +13,7 @@ from takt.training import loop as training_loop
 from takt.training.checkpoint import load_tensors, save_tensors
 from takt.training.ema import Ema
 from takt.training.loop import Check, DivergedError, draw_seed, learning_rate, train_stage
+from takt.training.shards import WHOLE
 from takt.types import TaktError
 
 
@@ -110,7 +111,7 @@ def test_an_error_of_a_draw_comes_out_at_its_step(batcher, tmp_path, monkeypatch
     drawn, reported = [], []
 
     class Torn:
-        def draw(self, size, generator, shard):
+        def draw(self, size, generator, shard=WHOLE):
             drawn.append(size)
             if len(drawn) == 3:
                 raise TaktError("frame 7 is torn")

@@ -87,6 +87,7 @@ def without(config: "TrainingConfig", variant: Variant) -> "TrainingConfig":
     choice, expert = config.choice, config.expert
     assert choice is not None
     assert expert is not None
+    assert post is not None
     match variant:
         case "full":
             return config

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from takt.datasets.vision_language_set import VisionLanguageSet
     from takt.policies.xr0.checkpoint import Checkpoint
     from takt.training.frames import Frames
+    from takt.training.loop import LoopConfig
     from takt.training.mixture import RobotFrames
     from takt.training.pipeline import TrainingConfig
 
@@ -88,25 +89,13 @@ def training(config: PretrainConfig) -> "TrainingConfig":
     from takt.training.engine import Replicated, Sharded
     from takt.training.flow_objective import OBJECTIVES
     from takt.training.loop import LoopConfig
-    from takt.training.model_size import is_small, save_every_s
+    from takt.training.model_size import is_small
     from takt.training.pipeline import STAGES, Grounding, TrainingConfig
-
-    def loop(number: int, steps: int) -> LoopConfig | None:
-        if steps == 0:
-            return None
-        return LoopConfig(
-            steps=steps,
-            batch_size=config.batch,
-            lr=config.lr or (1e-3 if small else 1e-4),
-            bf16=True,
-            seed=10 * config.seed + number,
-            save_every_s=save_every_s(small),
-        )
 
     model = preset_or_file(config.model, XR0_POSTTRAIN)
     small = is_small(model)
     engine = {"replicated": Replicated, "sharded": Sharded}[config.engine]
-    loops = {name: loop(number, getattr(config, name)) for number, name in enumerate(STAGES)}
+    loops = {name: _loop(config, number, small) for number, name in enumerate(STAGES)}
     return TrainingConfig(
         model=model,
         engine=engine(recompute=config.recompute),
@@ -120,7 +109,28 @@ def training(config: PretrainConfig) -> "TrainingConfig":
         frames_per_conversation=config.frames_per_conversation,
         refine=LoopConfig(steps=0, batch_size=config.batch),
         seed=config.seed,
-        **loops,
+        words=loops["words"],
+        choice=loops["choice"],
+        expert=loops["expert"],
+        post=loops["post"],
+    )
+
+
+def _loop(config: PretrainConfig, number: int, small: bool) -> "LoopConfig | None":
+    """Of the stage of that number; None leaves it out."""
+    from takt.training.loop import LoopConfig
+    from takt.training.model_size import save_every_s
+    from takt.training.pipeline import STAGES
+
+    if (steps := getattr(config, STAGES[number])) == 0:
+        return None
+    return LoopConfig(
+        steps=steps,
+        batch_size=config.batch,
+        lr=config.lr or (1e-3 if small else 1e-4),
+        bf16=True,
+        seed=10 * config.seed + number,
+        save_every_s=save_every_s(small),
     )
 
 
@@ -199,7 +209,7 @@ def _train(
         measures = Measures(
             held_out=data.held_out, validate_every=watch.validate_every, record=watched.record
         )
-        converse = words and words.draw
+        converse = None if words is None else words.draw
         train_frames(recipe, data.robots, out, watched.report, converse, measures, start)
     if rank() == 0:
         for line in data.damaged:

@@ -70,7 +70,7 @@ class TrainingConfig:
         co_trained: Stages with conversations beside their frames, where there are any (paper: 1).
         frames_per_conversation: In those stages (paper: 6).
         expert: Stage 2, DiT on the frozen VLM. None leaves it out.
-        post: Stage 3, everything.
+        post: Stage 3, everything. None leaves it out.
         refine: Stage 3 again, with corrections among the data.
         objective: Of every stage but the first.
         engine: Where weights and optimiser live while a stage trains.
@@ -85,7 +85,7 @@ class TrainingConfig:
     plan_key: str | None
     choice: LoopConfig | None
     expert: LoopConfig | None
-    post: LoopConfig
+    post: LoopConfig | None
     refine: LoopConfig
     words: LoopConfig | None = None
     co_trained: tuple[str, ...] = ("choice",)

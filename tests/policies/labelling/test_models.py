@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from takt.datasets.labelling.config import LabelConfig
-from takt.policies.labelling.describer import ChatDescriber, QwenDescriber, load_describer
+from takt.policies.labelling.describer import QwenDescriber, load_describer
 from takt.policies.labelling.folder import token_id
 from takt.policies.labelling.grounding_dino import GroundingDino
 from takt.policies.labelling.sam2 import Sam2, mask_box
@@ -249,21 +249,6 @@ def test_stock_qwen_answers_alike(qwen):
     first = describer.answer([IMAGE, IMAGE[:32]], "What?")
     assert first == describer.answer([IMAGE, IMAGE[:32]], "What?")
     assert first
-
-
-def test_our_own_models_unfinished_text_is_none():
-    tokenizer = build_tokenizer()
-    said = tokenizer.encode("A red cup.").ids
-
-    class FakeChat:
-        def prompt(self, images, question):
-            return None
-
-        def tokens(self, prompt, most):
-            return iter(said[:most])
-
-    assert ChatDescriber(FakeChat(), tokenizer, len(said)).answer([], "What?") == "A red cup."
-    assert ChatDescriber(FakeChat(), tokenizer, len(said) - 1).answer([], "What?") is None
 
 
 @pytest.mark.parametrize("missing", [None, "{}"])
