@@ -11,7 +11,7 @@ from takt.datasets.body import BodyEpisodes
 from takt.datasets.errors import BadEpisodeError
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
-from takt.training.frame_cache import NoEpisodeError, load_body_frames, load_frames
+from takt.training.frame_cache import NoEpisodeError, held_out_frames, load_body_frames, load_frames
 from takt.training.frames import stack_episodes
 
 
@@ -83,6 +83,9 @@ def test_damaged_episodes_are_left_out_by_wish_and_named(tmp_path):
         take()  # though the others are in the cache
     with pytest.raises(NoEpisodeError, match="1 damaged"):
         load_body_frames(source, (1,), cache, lambda images: images, "whole", skip_bad=True)
+    none, unread = held_out_frames(source, (1,), cache, tiny.MODEL, skip_bad=True)
+    assert none is None
+    assert unread == found.damaged  # counted all the same
 
 
 def test_one_episode_is_in_memory_at_a_time(tmp_path):

@@ -47,31 +47,18 @@ class AblationConfig:
 
 def left_side() -> "TrainingConfig":
     """The whole recipe in about ten minutes of one core; docs/LOG.md has the measurements."""
-    from takt.policies.xr0.presets import nano
-    from takt.simulation.nut_station.annotation import POINTS_KEY
-    from takt.simulation.nut_station.demonstration import PLAN_KEY
     from takt.training.flow_objective import PAPER
     from takt.training.loop import LoopConfig
-    from takt.training.pipeline import Grounding, TrainingConfig
 
-    return TrainingConfig(
-        model=nano(),
-        horizon=16,
-        execute=6,
-        candidates=4,
+    station = nut_station.nut_station()
+    return replace(
+        station,
         draws=2,
-        grounding=Grounding(
-            key=POINTS_KEY,
-            points_per_view=4,
-            mirror=(),
-            names=("left nut", "left pin", "right nut", "right pin"),
-        ),
-        plan_key=PLAN_KEY,
+        grounding=replace(station.grounding, mirror=()),
         objective=PAPER,
         choice=LoopConfig(steps=650, batch_size=64, bf16=True, seed=0),
         expert=LoopConfig(steps=100, batch_size=64, bf16=True, seed=1),
         post=LoopConfig(steps=350, batch_size=64, bf16=True, seed=2, lr=6e-4),
-        refine=LoopConfig(steps=0, batch_size=64),
     )
 
 
@@ -167,7 +154,12 @@ def run(config: AblationConfig, out: Path, log: Callable[[str], None]) -> "list[
     claim(out, {**settings, "episodes": config.episodes, "training": asdict(left_side())})
     if config.data is None:
         log(f"demonstrations: {config.demonstrations} in {data}")
-        record(data, config.demonstrations, 0, config.workers, lambda done, seed: None)
+
+        def show(done: int, seed: int) -> None:
+            if done % 10 == 0:
+                log(f"  {done} episodes (seed {seed})")
+
+        record(data, config.demonstrations, 0, config.workers, show)
     planned = runs(config, data, out)
     perform(planned, config.workers, log)
     return planned

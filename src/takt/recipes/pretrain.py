@@ -246,11 +246,11 @@ def _read(
         seen, unseen = hold_out(len(source), share, config.seed)
         read = cache, start.model.config
         frames = fitted_frames(source, seen, *read, skip_bad=config.skip_bad)
-        held_out = held_out_frames(source, unseen, *read, skip_bad=config.skip_bad)
+        held_out, unread = held_out_frames(source, unseen, *read, skip_bad=config.skip_bad)
         found.robots.append(RobotFrames(spec=spec, frames=[frames.frames], weight=robot.weight))
-        found.damaged.extend([*frames.damaged, *(held_out.damaged if held_out else ())])
+        found.damaged.extend([*frames.damaged, *unread])
         if held_out is not None:
-            found = replace(found, held_out=held_out.frames)
+            found = replace(found, held_out=held_out)
     return found
 
 

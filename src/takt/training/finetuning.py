@@ -87,23 +87,21 @@ def finetune(
     checkpoint = open_start(init, config)
     read = out / "frames", checkpoint.model.config
     trained_on = fitted_frames(source, episodes, *read, skip_bad=config.skip_bad)
-    unseen = held_out_frames(source, held_out, *read, skip_bad=config.skip_bad)
+    unseen, unread = held_out_frames(source, held_out, *read, skip_bad=config.skip_bad)
     frames = trained_on.frames
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher = Batcher.of(checkpoint, spec, [frames])
     words = open_conversations(config.conversations, checkpoint.tokenizer, skip_bad=config.skip_bad)
     on_first_rank(begin)
-    measures = replace(measures, held_out=unseen and unseen.frames)
+    measures = replace(measures, held_out=unseen)
     _train(checkpoint, batcher, words, config, out, report, measures, spec)
     if rank() == 0:
         save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
         result: dict[str, object] = {"episodes": list(held_out)}
-        result["damaged_episodes"] = [
-            line for part in (trained_on, unseen) if part for line in part.damaged
-        ]
+        result["damaged_episodes"] = [*trained_on.damaged, *unread]
         if words is not None:
             result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
-        result |= _errors(checkpoint, batcher, frames, unseen and unseen.frames, spec, config)
+        result |= _errors(checkpoint, batcher, frames, unseen, spec, config)
         write_atomically(out / "validation.json", (json.dumps(result, indent=1) + "\n").encode())
     barrier()  # what is read next is there
 

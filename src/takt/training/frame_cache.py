@@ -50,6 +50,15 @@ def load_frames(
 class NoEpisodeError(DatasetError):
     """Every episode that was asked for is damaged."""
 
+    def __init__(self, root: Path, damaged: Sequence[EpisodeError]) -> None:
+        """Show the first of them."""
+        super().__init__(
+            root,
+            f"expected an episode that can be read, got {len(damaged)} damaged ones; the first: "
+            f"{damaged[0]}",
+        )
+        self.damaged = tuple(map(str, damaged))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyFrames:
@@ -81,10 +90,11 @@ def load_body_frames(
     folder = cache / _fingerprint(root, source.spec, taken)
     _decode_once(folder, lambda draft: _shard(source, episodes, fit, draft, skip_bad=skip_bad))
     barrier()
-    damaged = json.loads((folder / _DAMAGED).read_text())
+    stored = json.loads((folder / _DAMAGED).read_text())
+    damaged = [EpisodeError(Path(path), *rest) for path, *rest in stored]
     if damaged and not skip_bad:
-        raise BadEpisodeError(EpisodeError(root, *damaged[0]))
-    return BodyFrames(frames=Frames.map(folder), damaged=tuple(said for _, said in damaged))
+        raise BadEpisodeError(damaged[0])
+    return BodyFrames(frames=Frames.map(folder), damaged=tuple(map(str, damaged)))
 
 
 def fitted_frames(
@@ -106,14 +116,17 @@ def fitted_frames(
 
 def held_out_frames(
     source: BodyEpisodes, episodes: Sequence[int], cache: Path, config: XR0Config, *, skip_bad: bool
-) -> BodyFrames | None:
-    """`fitted_frames` to measure on: none without an episode that can be read."""
+) -> tuple[Frames | None, tuple[str, ...]]:
+    """Frames to measure on, if an episode can be read, and what was wrong with the others."""
+    if not episodes:
+        return None, ()
     try:
-        return (
-            fitted_frames(source, episodes, cache, config, skip_bad=skip_bad) if episodes else None
-        )
-    except NoEpisodeError:
-        return None
+        found = fitted_frames(source, episodes, cache, config, skip_bad=skip_bad)
+    except NoEpisodeError as error:
+        if not skip_bad:
+            raise
+        return None, error.damaged
+    return found.frames, found.damaged
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -138,7 +151,7 @@ def _shard(
 ) -> None:
     names = [camera.name for camera in source.spec.cameras]
     parts: list[Frames] = []
-    damaged: list[tuple[int, str]] = []
+    damaged: list[EpisodeError] = []
 
     def decoded() -> Iterator[dict[str, np.ndarray]]:
         for index in episodes:
@@ -148,7 +161,7 @@ def _shard(
                 named = EpisodeError.of(error, index)
                 if not skip_bad:
                     raise BadEpisodeError(named) from error
-                damaged.append((index, str(named)))
+                damaged.append(named)
                 continue
             images = part.images
             assert isinstance(images, np.ndarray)
@@ -160,15 +173,12 @@ def _shard(
                 )
             }
         if not parts:
-            raise NoEpisodeError(
-                source.dataset.metadata.root,
-                f"expected an episode that can be read, got {len(damaged)} damaged ones; the "
-                f"first: {damaged[0][1]}",
-            )
+            raise NoEpisodeError(source.dataset.metadata.root, damaged)
 
     shards = FrameShards.build(decoded(), names, draft / SHARDS)
     replace(Frames.join(parts), images=ShardedImages(shards)).save(draft)
-    (draft / _DAMAGED).write_text(json.dumps(damaged))
+    stored = [(str(error.path), error.episode, error.reason, error.frame) for error in damaged]
+    (draft / _DAMAGED).write_text(json.dumps(stored))
 
 
 def _fingerprint(root: Path, spec: EmbodimentSpec, taken: tuple[object, ...]) -> str:
