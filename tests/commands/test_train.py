@@ -12,6 +12,7 @@ from takt.cli import main
 from takt.policies.xr0.checkpoint import Checkpoint, save_checkpoint
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.tokenizer import build_tokenizer
+from takt.training.frame_cache import hold_out
 
 DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_video_0.3.2"
 
@@ -38,6 +39,19 @@ def test_a_dataset_is_trained_on_and_measured(init, tmp_path, capsys):
     assert result["body"] == str(tmp_path / "body.toml")
     assert "finetune 2/2 loss" in shown.err
     assert "standard deviations" in shown.out
+
+
+def test_held_out_episodes_that_are_all_damaged_are_said(init, tmp_path, capsys):
+    data, out = shutil.copytree(DATA, tmp_path / "data"), tmp_path / "run"
+    options = ("--init", init, "--steps", 1, "--batch", 2, "--image-pixels", 256, 1024)
+    _, (held_out,) = hold_out(4, 0.1, 0)
+    video = data / "videos" / "chunk-000"
+    for path in video.rglob(f"episode_{held_out:06d}.mp4"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert main(argv(out, "--data", data, *options, "--skip-bad")) == 0
+    shown = capsys.readouterr().out
+    assert "on frames trained on\n" in shown
+    assert "episodes: 1 damaged ones were left out" in shown
 
 
 def test_the_bodys_file_comes_first(tmp_path, capsys):

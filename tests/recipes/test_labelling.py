@@ -20,6 +20,7 @@ from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.recipes.executors import InProcess, Processes, Ray, execute
 from takt.recipes.label_models import ModelFolders
 from takt.recipes.labelling import LabelJob, ModelSource, label
+from takt.recipes.run_folder import claim
 from takt.types import TaktError
 
 DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_image_0.3.2"
@@ -192,6 +193,16 @@ def test_a_damaged_episode_is_named_or_left_out(tmp_path, made):
     assert shards(tmp_path / "out") == whole
     shutil.copy2(DATA / bad.relative_to(data), bad)
     assert label(job(tmp_path / "out", data), InProcess()) == made[1]
+    bad.write_bytes(bad.read_bytes()[:1000])
+    label(job(tmp_path / "out", data), InProcess(), skip_bad=True)
+    assert shards(tmp_path / "out") == whole  # what it gave before is gone
+
+
+def test_the_folder_of_another_kind_of_run_is_refused(tmp_path):
+    claim(tmp_path, {"episodes": 430})
+    with pytest.raises(TaktError, match="other settings.*episodes: 430"):
+        label(job(tmp_path), InProcess())
+    claim(tmp_path, {"episodes": 430})
 
 
 @pytest.mark.parametrize(

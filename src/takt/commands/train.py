@@ -196,7 +196,7 @@ def _finetune(config: Finetune) -> int:
 
 def _error_line(validation: dict[str, Any]) -> str:
     seen = f"{validation['trained_error_by_step_std'][0]:.2f} on frames trained on"
-    if not validation["episodes"]:
+    if "error_by_step_std" not in validation:  # nothing was held out, or nothing of it can be read
         return f"open-loop error of the first action, in standard deviations: {seen}"
     ours, mean = (
         validation[key][0] for key in ("error_by_step_std", "mean_action_error_by_step_std")

@@ -84,8 +84,9 @@ def label(
 ) -> Labelled:
     """Label every episode that has no file in `job.out` yet; `report(done)` follows each.
 
-    One whose data has changed since is labelled anew. `job.out` has a labelled.json once all is
-    done. The rows depend on dataset, configuration and models alone, not on the executor.
+    One whose data has changed since is labelled anew, with the state's range of the first time.
+    `job.out` has a labelled.json once all is done. The rows depend on dataset, configuration and
+    models alone, not on the executor.
 
     Raises:
         BadEpisodeError: a bad episode, unless `skip_bad`; those that are done are kept.
@@ -106,6 +107,7 @@ def label(
             if isinstance(outcome, Tally):
                 tally += outcome
             elif skip_bad:
+                job.shard(outcome.episode).unlink(missing_ok=True)  # of what was there before
                 faults.append(outcome)
             else:
                 raise BadEpisodeError(_error(outcome))
@@ -183,7 +185,7 @@ def _begin(job: LabelJob, source: LeRobotSource) -> None:
     """The folder is this job's from now on, unless it has rows of another's."""
     settings = _settings(job)
     if not any(job.out.glob("*.parquet")):
-        release(job.out)
+        release(job.out, "label")
         (job.out / _RANGE_FILE).unlink(missing_ok=True)
     claim(job.out, settings)
     (job.out / _DONE_FILE).unlink(missing_ok=True)

@@ -35,9 +35,11 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
         )
 
 
-def release(folder: Path) -> None:
-    """Forget the settings, where nothing was made with them."""
-    (folder / _FILE).unlink(missing_ok=True)
+def release(folder: Path, key: str) -> None:
+    """Forget settings that have `key`, where nothing was made with them; leave others' alone."""
+    path = folder / _FILE
+    if path.exists() and key in json.loads(path.read_text()):
+        path.unlink()
 
 
 def is_claimed(folder: Path) -> bool:
