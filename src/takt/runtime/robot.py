@@ -1,0 +1,130 @@
+"""A body made of a driver: its sensors aligned, its commands checked, its stop insistent."""
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from takt.embodiments.driver import Driver
+from takt.runtime.synchroniser import Patience, SensorTiming, Synchroniser
+from takt.types import EmbodimentSpec, Observation, Seconds, TaktError
+
+STOP_ATTEMPTS = 3
+
+
+class StopFailedError(TaktError):
+    """The body did not take its stop."""
+
+
+class Robot:
+    """An `Embodiment` on the wall clock; use it in a `with` block."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        patience: Patience | None = None,
+        clock: Callable[[], Seconds] = time.monotonic,
+    ) -> None:
+        """Nothing is opened before `connect`."""
+        self._driver, self._patience, self._clock = driver, patience, clock
+        self._synchroniser: Synchroniser | None = None
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Stop and close."""
+        self.close()
+
+    @property
+    def spec(self) -> EmbodimentSpec:
+        """Its fixed facts."""
+        return self._driver.spec
+
+    def connect(self) -> None:
+        """Open the devices and wait for the first sample of every sensor.
+
+        Raises:
+            SensorLostError: one did not begin in time.
+        """
+        self._driver.connect()
+        self._synchroniser = Synchroniser(
+            self.spec,
+            self._driver.read,
+            self._driver.cameras,
+            patience=self._patience,
+            clock=self._clock,
+        )
+        self._synchroniser.start()
+
+    def observe(self) -> Observation:
+        """The samples of this instant; never waits. A `SensorLostError` if one is too old."""
+        return self._connected().observation(self._clock())
+
+    def act(self, action: np.ndarray) -> None:
+        """Command one tick; refuses, with a `SensorLostError`, to move a body that went blind."""
+        self._connected().require_alive(self._clock())
+        self._driver.command(np.asarray(action, np.float32))
+
+    def stop(self) -> None:
+        """Hold still. Idempotent, from any thread.
+
+        Raises:
+            StopFailedError: the driver failed every time it was told to.
+        """
+        last: Exception | None = None
+        for _ in range(STOP_ATTEMPTS):
+            try:
+                self._driver.stop()
+                return
+            except Exception as error:
+                last = error
+        raise StopFailedError(
+            f"{self.spec.name}: expected the body to stop, its driver failed {STOP_ATTEMPTS} times "
+            f"({type(last).__name__}: {last}); CUT ITS POWER"
+        ) from last
+
+    def touch(self) -> np.ndarray | None:
+        """Newest measured forces (touch,); None for a body without, or before `connect`."""
+        return self._synchroniser.touch() if self._synchroniser else None
+
+    def timing(self) -> Mapping[str, SensorTiming]:
+        """Age and skew by sensor, as of the last observation."""
+        return self._synchroniser.timing() if self._synchroniser else {}
+
+    def close(self) -> None:
+        """Stop, end the sensors' threads, release the devices. Idempotent."""
+        try:
+            if self._synchroniser is not None:
+                self.stop()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        synchroniser, self._synchroniser = self._synchroniser, None
+        try:
+            if synchroniser is not None:
+                for camera in self._driver.cameras.values():
+                    camera.close()
+                synchroniser.close()
+        finally:
+            self._driver.close()
+
+    def _connected(self) -> Synchroniser:
+        if self._synchroniser is None:
+            raise TaktError(f"{self.spec.name}: expected connect() before the first tick")
+        return self._synchroniser

@@ -1,0 +1,74 @@
+"""A body made of a driver: senses, acts, refuses to move blind, and always stops."""
+
+import time
+
+import numpy as np
+import pytest
+from bodies import FakeDriver, SteadyCamera
+
+from takt.runtime.robot import Robot, StopFailedError
+from takt.runtime.sensor_feed import SensorLostError
+from takt.runtime.synchroniser import Patience
+
+
+def a_driver() -> FakeDriver:
+    cameras = {name: SteadyCamera(time.monotonic) for name in ("front", "wrist")}
+    return FakeDriver(time.monotonic, cameras)
+
+
+def test_it_observes_acts_and_is_released() -> None:
+    driver = a_driver()
+    with Robot(driver) as robot:
+        robot.act(np.array([0.5, -0.5]))
+        deadline = time.monotonic() + 2.0
+        while robot.observe().state[0] != 0.5 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        seen = robot.observe()
+        assert seen.state.tolist() == [0.5, -0.5]
+        assert seen.stamp - max(seen.image_stamps.values()) < 0.2
+        assert set(robot.timing()) == {"joints", "front", "wrist"}
+        driver.touch = np.array([3.0], np.float32)
+        while robot.touch() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert robot.touch() == pytest.approx([3.0])
+    assert driver.stops == 1
+    assert driver.closes == 1
+    assert driver.commands[0].dtype == np.float32
+
+
+def test_a_blind_body_is_not_moved() -> None:
+    driver = a_driver()
+    camera = driver.cameras["wrist"]
+    assert isinstance(camera, SteadyCamera)
+    with Robot(driver, patience=Patience(cameras_s=0.05)) as robot:
+        camera.unplugged = True
+        time.sleep(0.1)
+        with pytest.raises(SensorLostError, match="wrist"):
+            robot.act(np.zeros(2))
+        with pytest.raises(SensorLostError, match="wrist"):
+            robot.observe()
+        assert driver.commands == []
+    assert driver.stops == 1
+
+
+def test_a_sensor_that_never_begins_releases_everything() -> None:
+    driver = a_driver()
+    camera = driver.cameras["front"]
+    assert isinstance(camera, SteadyCamera)
+    camera.unplugged = True
+    with (
+        pytest.raises(SensorLostError, match="front"),
+        Robot(driver, patience=Patience(first_s=0.1)),
+    ):
+        pytest.fail("it connected")
+    assert (driver.stops, driver.closes) == (1, 1)
+
+
+def test_stop_is_insisted_on_and_its_failure_is_loud() -> None:
+    driver = a_driver()
+    driver.stop_failures = 2
+    Robot(driver).stop()
+    assert driver.stops == 3
+    driver.stops, driver.stop_failures = 0, 9
+    with pytest.raises(StopFailedError, match=r"bus is busy.*CUT ITS POWER"):
+        Robot(driver).stop()
