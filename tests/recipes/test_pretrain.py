@@ -21,9 +21,10 @@ from takt.policies.xr0.checkpoint_files import CheckpointError
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.released_config import text_json, to_json, vision_json
 from takt.policies.xr0.tokenizer import build_tokenizer
-from takt.recipes.pretrain import PretrainConfig, run
+from takt.recipes.pretrain import PretrainConfig, run, training
 from takt.recipes.watch import WatchConfig
 from takt.training.batches import Batcher
+from takt.training.flow_objective import OBJECTIVES, PAPER, SYNCHRONOUS
 from takt.training.mixture import Mixture, RobotFrames
 from takt.training.shards import WHOLE, Shard
 from takt.types import TaktError
@@ -134,6 +135,12 @@ def test_bodies_that_disagree_are_refused_with_the_slot_table(folder, tmp_path):
     with pytest.raises(LayoutMismatchError, match=r"left_jaw \(m\) +left_jaw \(1\)  <- disagree"):
         pretrain(FEW, mixture(folder, "one", "one_other"), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_act_while_thinking_learns_to_go_on_from_committed_actions():
+    chosen = replace(FEW, post=1, objective="prefixed")
+    found = [training(config).objective for config in (FEW, replace(FEW, post=1), chosen)]
+    assert found == [SYNCHRONOUS, PAPER, OBJECTIVES["prefixed"]]
 
 
 def test_words_need_conversations(folder, tmp_path):

@@ -46,7 +46,7 @@ class AblationConfig:
 
 
 def left_side() -> "TrainingConfig":
-    """The whole recipe in about ten minutes of one core; docs/LOG.md has the measurements."""
+    """The whole recipe in 9 to 14 minutes of one core, as estimated in docs/LOG.md."""
     from takt.training.flow_objective import PAPER
     from takt.training.loop import LoopConfig
 
@@ -66,9 +66,9 @@ def without(config: "TrainingConfig", variant: Variant) -> "TrainingConfig":
     """`config` but for one part; as many frames and conversations are seen in all.
 
     Without the choice stage its frames, and those of the expert on a frozen VLM, which would be
-    untrained, go to the stage that trains everything, at the choice stage's rate. Without
-    vision-language data the choice stage's grounding queries stay, which teach some of the same
-    points.
+    untrained, go to the stage that trains everything, at the choice stage's rate; its queries for
+    image points go with it. Without vision-language data they stay, and teach some of what the
+    questions about the left side ask.
     """
     contract, post = config.model.contract, config.post
     choice, expert = config.choice, config.expert

@@ -45,10 +45,10 @@ class PretrainConfig:
     """Updates of stage 2, the action expert on the frozen VLM."""
     post: int = 0
     """Updates of everything, to act while thinking: for a mixture that is the target's own."""
-    objective: ObjectiveName = "synchronous"
-    """Of the stages with the action expert, as for `takt train finetune`. The paper pre-trains
-    without committed actions and post-trains with them; one mask and rotary offset serve both
-    here, those of its post-training."""
+    objective: ObjectiveName | None = None
+    """Of the stages with the action expert, as for `takt train finetune`. By default synchronous,
+    as the paper pre-trains, and with --post the paper's post-training, which learns to go on from
+    committed actions. One mask and rotary offset serve both, those of its post-training."""
     batch: int = 64
     """Frames an update."""
     lr: float | None = None
@@ -105,7 +105,7 @@ def training(config: PretrainConfig) -> "TrainingConfig":
         draws=4,
         grounding=Grounding(key="", points_per_view=0, mirror=()),
         plan_key=None,
-        objective=OBJECTIVES[config.objective],
+        objective=OBJECTIVES[config.objective or ("paper" if config.post else "synchronous")],
         frames_per_conversation=config.frames_per_conversation,
         refine=LoopConfig(steps=0, batch_size=config.batch),
         seed=config.seed,
