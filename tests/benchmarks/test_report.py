@@ -17,7 +17,7 @@ from takt.benchmarks.report import ShiftRun, build_report, pick_clips
 from takt.benchmarks.shift import resolve, run_shift
 from takt.benchmarks.shift_config import ShiftConfig
 from takt.benchmarks.store import ShiftStore
-from takt.runtime.chunking import AsynchronousPrefix
+from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.inference import InlinePolicy
 
 CONFIG = ShiftConfig(
@@ -36,7 +36,7 @@ CONFIG = ShiftConfig(
 def run(tmp_path_factory: pytest.TempPathFactory) -> ShiftRun:
     seat = Seat(
         worker=InlinePolicy(FakePolicy()),
-        chunking=AsynchronousPrefix(8, 3),
+        chunking=LambdaPrefix(8, 3),
         horizon=16,
         delay=3,
         latency_ms=80.0,

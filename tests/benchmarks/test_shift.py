@@ -18,7 +18,7 @@ from takt.benchmarks.shift import require_valid, resolve, run_shift
 from takt.benchmarks.shift_config import ShiftConfig
 from takt.benchmarks.store import CycleFileError, ShiftMismatchError, ShiftStore, read_shift
 from takt.folder_lock import FolderInUseError
-from takt.runtime.chunking import AsynchronousPrefix
+from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.seeds import SeedError
 from takt.types import TaktError
@@ -38,7 +38,7 @@ CONFIG = ShiftConfig(
 def seat(worker: PolicyWorker) -> Seat:
     return Seat(
         worker=worker,
-        chunking=AsynchronousPrefix(8, 3),
+        chunking=LambdaPrefix(8, 3),
         horizon=16,
         delay=3,
         latency_ms=80.0,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from takt.runtime.chunking import AsynchronousPrefix, Chunking, ChunkingError, Synchronous, validate
+from takt.runtime.chunking import Chunking, ChunkingError, LambdaPrefix, Synchronous, validate
 from takt.runtime.latency import delay_ticks
 from takt.types import TaktError
 
@@ -12,10 +12,10 @@ from takt.types import TaktError
     [
         (Synchronous(17), 16, 0, "T_e <= T"),
         (Synchronous(0), 16, 0, "1 <= T_e"),
-        (AsynchronousPrefix(2, 3), 16, 3, "d <= T_e"),
-        (AsynchronousPrefix(14, 3), 16, 3, "T_e <= T - d"),
-        (AsynchronousPrefix(8, 2), 16, 3, "d <= prefix"),
-        (AsynchronousPrefix(12, 5), 16, 3, "prefix <= T - T_e"),
+        (LambdaPrefix(2, 3), 16, 3, "d <= T_e"),
+        (LambdaPrefix(14, 3), 16, 3, "T_e <= T - d"),
+        (LambdaPrefix(8, 2), 16, 3, "d <= prefix"),
+        (LambdaPrefix(12, 5), 16, 3, "prefix <= T - T_e"),
     ],
 )
 def test_refusals_name_the_rule(chunking: Chunking, horizon: int, delay: int, reason: str) -> None:
@@ -25,7 +25,7 @@ def test_refusals_name_the_rule(chunking: Chunking, horizon: int, delay: int, re
 
 @pytest.mark.parametrize("delay", range(7))
 def test_the_released_figures_are_accepted(delay: int) -> None:
-    validate(AsynchronousPrefix(10, delay), 30, delay)
+    validate(LambdaPrefix(10, delay), 30, delay)
     validate(Synchronous(30), 30, delay)
 
 

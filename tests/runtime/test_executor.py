@@ -8,7 +8,7 @@ from fakes import SPEC, FakePolicy, FakeStation
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from takt.runtime.chunking import AsynchronousPrefix, Chunking, Synchronous, validate
+from takt.runtime.chunking import Chunking, LambdaPrefix, Synchronous, validate
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError
@@ -60,7 +60,7 @@ class SlowWorker(InlinePolicy):
 
 @pytest.mark.parametrize("delay", range(7))
 def test_asynchronous_never_stalls_after_the_cold_start(delay: int) -> None:
-    trace = run_executor(FakePolicy(), AsynchronousPrefix(EXECUTE, delay), Injected(delay))
+    trace = run_executor(FakePolicy(), LambdaPrefix(EXECUTE, delay), Injected(delay))
     assert trace.held[:delay].all()
     assert not trace.held[delay:].any()
     assert (trace.delay_ticks == delay).all()
@@ -85,7 +85,7 @@ def test_whatever_the_planner_accepts_runs_without_a_stall(
     horizon: int, execute: int, delay: int, data: st.DataObject
 ) -> None:
     assume(max(delay, 1) <= execute <= horizon - delay)
-    chunking = AsynchronousPrefix(execute, data.draw(st.integers(delay, horizon - execute)))
+    chunking = LambdaPrefix(execute, data.draw(st.integers(delay, horizon - execute)))
     validate(chunking, horizon, delay)
     trace = run_executor(FakePolicy(horizon), chunking, Injected(delay), 4 * horizon)
     assert not trace.held[delay:].any()
@@ -97,14 +97,14 @@ def test_whatever_the_planner_accepts_runs_without_a_stall(
 def test_jitter_within_the_plan_never_stalls(polls: list[int]) -> None:
     policy = FakePolicy()
     worker = SlowWorker(policy, [0, *polls])
-    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 90, worker)
+    trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Measured(), 90, worker)
     assert not trace.held.any()
     assert trace.delay_ticks[1:].tolist() == polls[: len(trace.delay_ticks) - 1]
 
 
 def test_the_prefix_is_what_gets_executed() -> None:
     policy = FakePolicy()
-    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Injected(3))
     assert policy.committed[0] is None
     for observation, committed in zip(
         policy.observations[1:-1], policy.committed[1:-1], strict=True
@@ -124,7 +124,7 @@ class LeapingPolicy(FakePolicy):
 
 def test_the_prefix_is_what_gets_executed_also_where_the_governor_clamps() -> None:
     policy = LeapingPolicy()
-    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Injected(3))
     assert trace.interventions["step"] > 10
     for observation, committed in zip(
         policy.observations[1:-1], policy.committed[1:-1], strict=True
@@ -137,7 +137,7 @@ def test_the_prefix_is_what_gets_executed_also_where_the_governor_clamps() -> No
 def test_a_policy_slower_than_its_plans_still_moves_the_body() -> None:
     policy = FakePolicy()
     worker = SlowWorker(policy, [HORIZON + 2] * 20)
-    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 200, worker)
+    trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Measured(), 200, worker)
     assert trace.dropped <= len(trace.delay_ticks) / 2, "what a held body saw is still true"
     assert (~trace.held[100:]).mean() > 0.3
 
@@ -145,7 +145,7 @@ def test_a_policy_slower_than_its_plans_still_moves_the_body() -> None:
 def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> None:
     policy = FakePolicy()
     worker = SlowWorker(policy, [0, 11])  # the second answer comes 3 ticks after the plan ran out
-    trace = run_executor(policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 60, worker)
+    trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Measured(), 60, worker)
     stalled = np.flatnonzero(trace.held[1:]) + 1
     assert len(stalled) == 3
     np.testing.assert_array_equal(
@@ -159,7 +159,7 @@ def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> N
 def test_a_chunk_whose_actions_are_all_past_is_dropped() -> None:
     policy = FakePolicy()
     trace = run_executor(
-        policy, AsynchronousPrefix(EXECUTE, 3), Measured(), 80, SlowWorker(policy, [0, HORIZON + 2])
+        policy, LambdaPrefix(EXECUTE, 3), Measured(), 80, SlowWorker(policy, [0, HORIZON + 2])
     )
     assert trace.dropped == 1
     assert 1 not in trace.chunk
@@ -167,14 +167,12 @@ def test_a_chunk_whose_actions_are_all_past_is_dropped() -> None:
 
 
 def test_same_seed_same_trajectory() -> None:
-    first, second = (
-        run_executor(FakePolicy(), AsynchronousPrefix(8, 3), Injected(3)) for _ in range(2)
-    )
+    first, second = (run_executor(FakePolicy(), LambdaPrefix(8, 3), Injected(3)) for _ in range(2))
     np.testing.assert_array_equal(first.actions, second.actions)
 
 
 def test_observation_age_is_measured_from_capture() -> None:
-    trace = run_executor(FakePolicy(), AsynchronousPrefix(EXECUTE, 3), Injected(3))
+    trace = run_executor(FakePolicy(), LambdaPrefix(EXECUTE, 3), Injected(3))
     assert np.isnan(trace.age_s[0])
     np.testing.assert_allclose(trace.age_s[20:].min(), 3 * SPEC.dt, atol=1e-6)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import SPEC, FakePolicy, FakeStation
 
-from takt.runtime.chunking import AsynchronousPrefix
+from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError, PolicyWorker
@@ -32,7 +32,7 @@ def cycle(station: FakeStation, worker: PolicyWorker, seed: int) -> Trace:
     executor = Executor(
         station,
         worker,
-        AsynchronousPrefix(8, 3),
+        LambdaPrefix(8, 3),
         clock=VirtualClock(SPEC.dt),
         latency=Injected(3),
         governor=Governor(SPEC.action_space, step_limits(SPEC)),

@@ -11,9 +11,9 @@ from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
 from takt.benchmarks.shift_config import Device, EightBit, Mode, Precision, ShiftConfig
 from takt.benchmarks.store import folder_digest
 from takt.runtime.chunking import (
-    AsynchronousPrefix,
     Chunking,
     ChunkingError,
+    LambdaPrefix,
     Synchronous,
     validate,
 )
@@ -146,7 +146,7 @@ def chain(mode: Mode, execute: int, delay: int) -> Chunking:
         case "sync":
             return Synchronous(execute)
         case "async":
-            return AsynchronousPrefix(execute, prefix=delay)
+            return LambdaPrefix(execute, prefix=delay)
 
 
 def _require_runnable(chunking: Chunking, horizon: int, delay: int) -> None:
@@ -160,7 +160,7 @@ def _require_runnable(chunking: Chunking, horizon: int, delay: int) -> None:
 
 
 def _require_prefix(chunking: Chunking, max_prefix: int) -> None:
-    if isinstance(chunking, AsynchronousPrefix) and chunking.prefix > max_prefix:
+    if isinstance(chunking, LambdaPrefix) and chunking.prefix > max_prefix:
         raise ChunkingError(
             f"expected a prefix of at most {max_prefix} actions, as trained, "
             f"got {chunking.prefix}; "

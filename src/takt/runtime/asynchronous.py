@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from takt.runtime.chunking import AsynchronousPrefix
+from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import PolicyWorker
@@ -27,7 +27,7 @@ def run_asynchronously(
     executor = Executor(
         body,
         policy,
-        AsynchronousPrefix(execute, prefix=delay),
+        LambdaPrefix(execute, prefix=delay),
         clock=VirtualClock(body.spec.dt),
         latency=Injected(delay),
         governor=Governor(body.spec.action_space, step_limits(body.spec)),

@@ -1,9 +1,11 @@
-"""When to infer, what is committed meanwhile, and how a new chunk enters (paper section 2.3).
+"""When to infer and what is promised meanwhile: the strategies of asynchronous execution.
 
 Notation: T horizon of a chunk, T_e steps executed before the next inference is triggered,
 d delay in ticks between an observation and the first tick on which its chunk can act.
+`runtime/plan.py` says what becomes of the chunks.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,14 +25,66 @@ class Synchronous:
 
 
 @dataclass(frozen=True, slots=True)
-class AsynchronousPrefix:
-    """Trigger after T_e steps and keep moving; the next chunk gets `prefix` committed actions."""
+class NaiveAsynchronous:
+    """Keep moving meanwhile; the next chunk knows nothing of it and is cut over to."""
+
+    execute: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalEnsembling:
+    """Average what all chunks say about a tick, the oldest weighing most (ACT, algorithm 2).
+
+    Weights are exp(-decay * i), i = 0 for the oldest chunk.
+    """
+
+    execute: int
+    decay: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class RealTimeChunking:
+    """The policy inpaints: its sampler is guided to go on from `prefix` committed actions (RTC)."""
 
     execute: int
     prefix: int
 
 
-Chunking = Synchronous | AsynchronousPrefix
+@dataclass(frozen=True, slots=True)
+class TrainingTimeRTC:
+    """The policy was trained to go on from clean committed actions, with a time per token."""
+
+    execute: int
+    prefix: int
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaPrefix:
+    """XR-0: trained with prefixes, a banded mask and offset positions (paper section 2.3)."""
+
+    execute: int
+    prefix: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingReplan:
+    """Naive, but the chunk's `first` actions are finished, and act, before the rest (FASTER)."""
+
+    execute: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Naive, and a light head mends every action from what is seen on its tick (A2C2)."""
+
+    execute: int
+
+
+Prefixed = RealTimeChunking | TrainingTimeRTC | LambdaPrefix
+Chunking = (
+    Synchronous | NaiveAsynchronous | TemporalEnsembling | Prefixed | StreamingReplan | Corrected
+)
 
 
 def validate(chunking: Chunking, horizon: int, delay: int) -> None:
@@ -52,20 +106,32 @@ def validate(chunking: Chunking, horizon: int, delay: int) -> None:
             f"expected T_e <= T - d, got T_e={execute}, T={horizon}, d={delay}: the actions run "
             "out before the next chunk arrives; lower T_e or the latency"
         )
-    if not delay <= chunking.prefix <= horizon - execute:
-        raise ChunkingError(
-            f"expected d <= prefix <= T - T_e, got prefix={chunking.prefix}, d={delay}, "
-            f"T={horizon}, T_e={execute}: the prefix must cover the inference and exist"
-        )
+    _validate_own(chunking, horizon, delay)
+
+
+def _validate_own(chunking: Chunking, horizon: int, delay: int) -> None:
+    match chunking:
+        case RealTimeChunking() | TrainingTimeRTC() | LambdaPrefix():
+            if not delay <= chunking.prefix <= horizon - chunking.execute:
+                raise ChunkingError(
+                    f"expected d <= prefix <= T - T_e, got prefix={chunking.prefix}, d={delay}, "
+                    f"T={horizon}, T_e={chunking.execute}: the prefix must cover the inference and "
+                    "exist"
+                )
+        case StreamingReplan(first=first):
+            if not max(delay, 1) <= first <= horizon:
+                raise ChunkingError(
+                    f"expected d <= first <= T, got first={first}, d={delay}, T={horizon}: the "
+                    "first actions must last until the others are finished"
+                )
+        case TemporalEnsembling(decay=decay):
+            if not (math.isfinite(decay) and decay >= 0):
+                raise ChunkingError(f"expected a finite decay >= 0, got {decay}; ACT has 0.01")
 
 
 def usable_steps(chunking: Chunking, horizon: int) -> int:
     """How many leading actions of a chunk may be executed."""
-    match chunking:
-        case Synchronous(execute):
-            return min(execute, horizon)
-        case AsynchronousPrefix():
-            return horizon
+    return min(chunking.execute, horizon) if isinstance(chunking, Synchronous) else horizon
 
 
 def committed_actions(
@@ -75,27 +141,11 @@ def committed_actions(
 
     Past the end of the plan the last action is held, so the prefix says exactly that.
     """
-    match chunking:
-        case AsynchronousPrefix(prefix=prefix) if plan is not None and prefix > 0:
-            index = plan.index_at(now)
-            actions = plan.actions[index : index + prefix]
-            hold = actions[-1] if len(actions) else last
-            padding = np.repeat(hold[None].astype(actions.dtype), prefix - len(actions), axis=0)
-            return replace(plan, stamp=now, actions=np.concatenate([actions, padding]))
-        case _:
-            return None
-
-
-def enter(
-    chunking: Chunking, plan: ActionChunk | None, chunk: ActionChunk, now: Seconds
-) -> ActionChunk | None:
-    """The new chunk as it will be executed from `now` on; None when it came too late to be used.
-
-    While the body was held still (synchronous, the cold start, or a plan that had run out when the
-    observation was made) its observation is still true, so the chunk begins now. A body in motion
-    enters it at its true index.
-    """
-    held = plan is None or plan.index_at(chunk.stamp) >= len(plan.actions)
-    if held or isinstance(chunking, Synchronous):
-        return replace(chunk, stamp=now)
-    return chunk if chunk.index_at(now) < len(chunk.actions) else None
+    if not isinstance(chunking, Prefixed) or plan is None or chunking.prefix == 0:
+        return None
+    index = plan.index_at(now)
+    actions = plan.actions[index : index + chunking.prefix]
+    hold = actions[-1] if len(actions) else last
+    missing = chunking.prefix - len(actions)
+    padding = np.repeat(hold[None].astype(actions.dtype), missing, axis=0)
+    return replace(plan, stamp=now, actions=np.concatenate([actions, padding]))

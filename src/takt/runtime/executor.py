@@ -4,37 +4,30 @@ Latency needs no bookkeeping: the plan is asked what is due now, and the delay o
 number of ticks that were executed since its observation.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from takt.runtime.chunking import Chunking, committed_actions, enter, usable_steps
+from takt.runtime.chunking import (
+    Chunking,
+    ChunkingError,
+    Corrected,
+    StreamingReplan,
+    committed_actions,
+)
 from takt.runtime.clock import Clock
-from takt.runtime.inference import PolicyError, PolicyWorker
-from takt.runtime.latency import Injected, Latency, Measured
-from takt.runtime.safety import Governor
+from takt.runtime.in_flight import InFlight
+from takt.runtime.inference import Corrector, PolicyWorker, StreamingWorker
+from takt.runtime.latency import Latency
+from takt.runtime.operator import Operator
+from takt.runtime.plan import Due, Entry, Plan
+from takt.runtime.safety import Governor, step_limits
+from takt.runtime.tick import Arrival, Authority, Listener, Tick
 from takt.runtime.trace import Trace, TraceRecorder
-from takt.types import ActionChunk, Embodiment, Observation, Seconds, TaktError
+from takt.types import Embodiment, Observation, Seconds, TaktError
 
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """An inference in flight."""
-
-    number: int
-    tick: int
-    stamp: Seconds
-    captured: Seconds
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The chunk in execution and the capture stamp of the newest image behind it."""
-
-    number: int
-    chunk: ActionChunk
-    captured: Seconds
+BLEND_SHARE = 0.5  # of a tick's largest step, for taking back what a late chunk missed
 
 
 class Executor:
@@ -49,15 +42,26 @@ class Executor:
         clock: Clock,
         latency: Latency,
         governor: Governor,
+        corrector: Corrector | None = None,
+        operator: Operator | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
-        """Nothing moves before the first tick."""
-        self._body, self._policy, self._chunking = body, policy, chunking
-        self._clock, self._latency, self._governor = clock, latency, governor
+        """Nothing moves before the first tick.
+
+        Raises:
+            ChunkingError: a strategy without the worker or head that it needs.
+        """
+        _require_parts(chunking, policy, corrector)
+        self._body, self._chunking = body, chunking
+        self._clock, self._governor = clock, governor
+        self._corrector, self._operator, self._listeners = corrector, operator, tuple(listeners)
+        self._sees_all = corrector is not None or any(li.wants_observations for li in listeners)
         self._tick = 0
-        self._submitted = 0
-        self._pending: _Pending | None = None
-        self._plan: _Plan | None = None
+        self._in_flight = InFlight(policy, latency)
+        self._plan = Plan(chunking, np.float32(BLEND_SHARE) * step_limits(body.spec))
         self._last: np.ndarray | None = None
+        self._seen: Observation | None = None
+        self._arrival: Arrival | None = None
         self._recorder = TraceRecorder()
 
     def run(self, finished: Callable[[], bool]) -> Trace:
@@ -77,82 +81,148 @@ class Executor:
     def tick(self) -> None:
         """Deliver, trigger, act, advance."""
         now = self._clock.now()
-        if self._arrived():
-            self._deliver(now)
+        self._arrival = None
+        self._seen = self._observe(now) if self._sees_all else None
+        self._receive(now)
         if self._should_infer(now):
             self._submit(now)
-            if self._arrived():  # zero delay: the plan acts on the tick it was made for
-                self._deliver(now)
+            self._receive(now)  # zero delay: the plan acts on the tick it was made for
         self._act(now)
         self._tick += 1
         self._clock.tick()
 
-    def _arrived(self) -> bool:
-        if self._pending is None:
-            return False
-        match self._latency:
-            case Injected(ticks):
-                return self._tick >= self._pending.tick + ticks
-            case Measured():
-                return self._policy.ready()
-
-    def _should_infer(self, now: Seconds) -> bool:
-        if self._pending is not None:
-            return False
-        return self._plan is None or self._plan.chunk.index_at(now) >= self._chunking.execute
-
-    def _submit(self, now: Seconds) -> None:
+    def _observe(self, now: Seconds) -> Observation:
         observation = _on_control_clock(self._body.observe(), now)
         if self._last is None:
             self._last = _hold_target(observation, self._body)
-        plan = self._plan.chunk if self._plan else None
-        committed = committed_actions(self._chunking, plan, now, self._last)
+        return observation
+
+    def _should_infer(self, now: Seconds) -> bool:
+        if self._in_flight:
+            return False
+        chunk = self._plan.chunk
+        return chunk is None or chunk.index_at(now) >= self._chunking.execute
+
+    def _submit(self, now: Seconds) -> None:
+        self._seen = self._seen or self._observe(now)
+        assert self._last is not None
+        committed = committed_actions(self._chunking, self._plan.chunk, now, self._last)
         if committed is not None:
             reachable = self._governor.foresee(committed.actions, self._last)
             committed = replace(committed, actions=reachable)
-        self._policy.submit(observation, committed)
-        captured = max(observation.image_stamps.values(), default=now)
-        self._pending = _Pending(self._submitted, self._tick, now, captured)
-        self._submitted += 1
+        self._in_flight.submit(self._seen, committed, self._tick)
 
-    def _deliver(self, now: Seconds) -> None:
-        pending, self._pending = self._pending, None
-        assert pending is not None
-        inference = self._policy.result()
-        chunk = inference.chunk
-        if len(chunk.actions) == 0 or abs(chunk.stamp - pending.stamp) > 0.5 * chunk.dt:
-            raise PolicyError(
-                f"expected a chunk stamped {pending.stamp:.3f} s (its observation) with an action, "
-                f"got {chunk.stamp:.3f} s and {len(chunk.actions)} actions; mend the policy's infer"
-            )
-        self._recorder.inferences.append((inference.compute_s, self._tick - pending.tick))
-        entered = enter(self._chunking, self._plan.chunk if self._plan else None, chunk, now)
-        if entered is None:
-            self._recorder.dropped += 1
-        else:
-            self._plan = _Plan(pending.number, entered, pending.captured)
+    def _receive(self, now: Seconds) -> None:
+        if isinstance(self._chunking, StreamingReplan):
+            self._receive_first(self._chunking.first, now)
+        taken = self._in_flight.take(self._tick)
+        if taken is None:
+            return
+        request, inference = taken
+        chunk, delay = inference.chunk, self._tick - request.tick
+        assert self._last is not None
+        entry = Entry(number=request.number, chunk=chunk, captured=request.captured)
+        used = not request.stale and self._plan.enter(entry, now, self._last)
+        self._recorder.inferences.append((inference.compute_s, delay))
+        self._recorder.dropped += not used
+        self._arrival = Arrival(
+            number=request.number,
+            stamp=request.stamp,
+            dt=chunk.dt,
+            actions=chunk.actions,
+            delay=delay,
+            compute_s=inference.compute_s,
+            used=used,
+        )
+
+    def _receive_first(self, steps: int, now: Seconds) -> None:
+        taken = self._in_flight.take_first(self._tick)
+        if taken is not None and not taken[0].stale:
+            request, chunk = taken
+            chunk = replace(chunk, actions=chunk.actions[:steps])
+            entry = Entry(number=request.number, chunk=chunk, captured=request.captured)
+            self._plan.enter_first(entry, now)
 
     def _act(self, now: Seconds) -> None:
         assert self._last is not None
-        index, plan = -1, self._plan
-        wanted = self._last
-        if plan is not None:
-            due = plan.chunk.index_at(now)
-            if 0 <= due < usable_steps(self._chunking, len(plan.chunk.actions)):
-                index, wanted = due, plan.chunk.actions[due]
-        action = self._governor.govern(wanted, self._last)
+        due = self._plan.due(now)
+        planned = self._wanted(due)
+        action, authority = self._decide(now, planned)
+        if authority == "takeover":
+            due = None
+        before = dict(self._governor.interventions)
+        action = self._governor.govern(action, self._last)
         self._body.act(action)
         self._last = action
-        held = index < 0
-        self._recorder.rows.append(
-            (
-                action,
-                plan.number if plan else -1,
-                index,
-                held,
-                held and self._pending is not None,
-                now - plan.captured if plan else float("nan"),
-            )
+        self._record(now, due, planned, authority, before)
+
+    def _wanted(self, due: Due | None) -> np.ndarray:
+        assert self._last is not None
+        if due is None:
+            return self._last
+        if self._corrector is None:
+            return due.action
+        assert self._seen is not None
+        return self._corrector.correct(self._seen, due.entry.chunk, due.index)
+
+    def _decide(self, now: Seconds, planned: np.ndarray) -> tuple[np.ndarray, Authority]:
+        if self._operator is None:
+            return planned, "policy"
+        assert self._last is not None
+        command = self._operator.decide(now, planned, self._last)
+        if command.authority == "takeover":
+            # what was planned, and what is being planned, is about a body that went elsewhere
+            self._plan.clear()
+            self._in_flight.make_stale()
+        return command.action, command.authority
+
+    def _record(
+        self,
+        now: Seconds,
+        due: Due | None,
+        planned: np.ndarray,
+        authority: Authority,
+        before: dict[str, int],
+    ) -> None:
+        assert self._last is not None
+        held = due is None and authority != "takeover"
+        waiting = held and bool(self._in_flight)
+        number, index = self._plan.number, due.index if due else -1
+        captured = self._plan.captured
+        age = now - captured if captured is not None else float("nan")
+        self._recorder.rows.append((self._last, number, index, held, waiting, age))
+        if not self._listeners:
+            return
+        causes = self._governor.interventions.items()
+        tick = Tick(
+            number=self._tick,
+            now=now,
+            observation=self._seen,
+            planned=planned,
+            executed=self._last,
+            chunk=number,
+            index=index,
+            held=held,
+            waiting=waiting,
+            authority=authority,
+            causes=tuple(cause for cause, count in causes if count > before.get(cause, 0)),
+            arrival=self._arrival,
+        )
+        for listener in self._listeners:
+            listener.on_tick(tick)
+
+
+def _require_parts(chunking: Chunking, policy: PolicyWorker, corrector: Corrector | None) -> None:
+    if isinstance(chunking, Corrected) != (corrector is not None):
+        raise ChunkingError(
+            "expected a correction head with Corrected and with nothing else, got "
+            f"{type(chunking).__name__} and {type(corrector).__name__}; pass corrector= or choose "
+            "another strategy"
+        )
+    if isinstance(chunking, StreamingReplan) and not isinstance(policy, StreamingWorker):
+        raise ChunkingError(
+            f"expected a worker that streams its leading actions, got {type(policy).__name__}; "
+            "choose NaiveAsynchronous for it"
         )
 
 

@@ -2,7 +2,9 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from takt.types import ActionChunk, Observation, Policy, Seconds, TaktError
 
@@ -42,6 +44,31 @@ class PolicyWorker(Protocol):
 
     def close(self) -> None:
         """Release the policy. Idempotent."""
+
+
+@runtime_checkable
+class StreamingWorker(PolicyWorker, Protocol):
+    """A worker whose chunks are finished from the front."""
+
+    def first_ready(self) -> bool:
+        """Whether `first` would return at once."""
+        ...
+
+    def first(self) -> ActionChunk:
+        """The finished leading actions of the inference in flight; waits for them.
+
+        Raises:
+            PolicyError: as `result`.
+        """
+        ...
+
+
+class Corrector(Protocol):
+    """A light head that mends a planned action from what is seen on its own tick (A2C2)."""
+
+    def correct(self, observation: Observation, chunk: ActionChunk, index: int) -> np.ndarray:
+        """(action,) to execute instead of `chunk.actions[index]`; must fit in a tick."""
+        ...
 
 
 class InlinePolicy:
