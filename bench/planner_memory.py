@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import tyro
 from torch.profiler import ProfilerActivity, profile
@@ -23,15 +24,26 @@ from torch.profiler import ProfilerActivity, profile
 from takt.embodiments.nut_station.spec import SPEC
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.presets import OWN_TOKEN_IDS, preset_or_file
+from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.nut_station import nut_station
-from takt.training.batches import Batch, Batcher
+from takt.training.batches import Batch
 from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.frame_questions import FrameQuestions
 from takt.training.loop import LoopConfig, train_stage
+from takt.training.mixture import CoTraining, conversations_beside
 from takt.training.parallel import launch, rank, world_size
 from takt.training.pipeline import TrainingConfig, build_stage
-from takt.training.plan_recipe import blank_batch, on_meta
+from takt.training.plan_recipe import (
+    META,
+    blank_batch,
+    blank_dialogues,
+    blank_questions,
+    long_conversation,
+    on_meta,
+)
 from takt.training.planner import plan_stage
 from takt.training.shards import WHOLE, Shard
+from takt.training.vision_language import Conversations
 
 TOLERANCE = 0.15
 STEPS = 2  # the optimiser's moments are there from the second on
@@ -47,6 +59,8 @@ class Case:
     """Samples on each rank."""
     bf16: bool = False
     recompute: bool = False
+    conversations: bool = False
+    """Beside the frames, as many as in the recipe."""
     ranks: int = 1
     """2: sharded."""
 
@@ -67,6 +81,7 @@ CASES = (
     Case(preset="cpu-bench", batch=4),
     Case(preset="cpu-bench", batch=4, recompute=True),
     Case(preset="cpu-bench", batch=4, ranks=2),
+    Case(preset="nano", stage="choice", batch=64, conversations=True),
 )
 
 
@@ -76,11 +91,13 @@ class Config:
 
     measure: str | None = None
     """Index of a case and what to measure, as in 0:allocator; what the fresh process runs."""
+    only: int | None = None
+    """Index of the one case to compare."""
     json: bool = False
     """Print one JSON object as the last line."""
 
 
-class BlankBatches(Batcher):
+class BlankBatches:
     """The same batch every time."""
 
     def __init__(self, batch: Batch) -> None:
@@ -102,11 +119,21 @@ def train(case: Case, folder: Path) -> None:
     """Two steps; the state goes to `folder`."""
     config = recipe(case)
     stage = build_stage(case.stage, XR0(config.model), config, SPEC)
-    batch = blank_batch(config, SPEC, case.batch, torch.device("cpu"))
+    source = BlankBatches(blank_batch(config, SPEC, case.batch, torch.device("cpu")))
+    if case.conversations:
+        talk = Conversations(questions(config), config.model, build_tokenizer())
+        source = CoTraining(source, talk, config.frames_per_conversation)
     loop = LoopConfig(
         steps=STEPS, batch_size=case.batch * world_size(), bf16=case.bf16, save_every_s=1e9
     )
-    train_stage(stage, BlankBatches(batch), loop, folder, lambda report: None, case.engine)
+    train_stage(stage, source, loop, folder, lambda report: None, case.engine)
+
+
+def questions(config: TrainingConfig) -> FrameQuestions:
+    """The recipe's; a third of the points is out of view."""
+    shape = (256, len(config.grounding.names), 2)
+    points = np.random.default_rng(0).uniform(-1.2, 1.2, shape)
+    return blank_questions(config, SPEC, points)
 
 
 def measure(case: Case, what: Literal["allocator", "resident"], out: Path) -> None:
@@ -145,7 +172,11 @@ def status(field: str) -> int:
 
 def predict(case: Case) -> int:
     """Bytes."""
-    stage, batch = on_meta(case.stage, recipe(case), SPEC, case.batch)
+    config, words = recipe(case), None
+    if case.conversations:
+        count = conversations_beside(case.batch, case.ranks, config.frames_per_conversation)
+        words = blank_dialogues(config.model, long_conversation(config, SPEC), count, META)
+    stage, batch = on_meta(case.stage, config, SPEC, case.batch, words)
     own_copy = sum(p.numel() * 4 for p in stage.parameters()) if case.ranks > 1 else 0
     planned = plan_stage(case.stage, stage, batch, case.engine, case.ranks, bf16=case.bf16)
     return planned.memory.peak + own_copy
@@ -170,12 +201,19 @@ def main(config: Config) -> int:
     print(f"{'MB':<48} {'predicted':>9} {'allocator':>9} {'error':>6} {'resident':>8}")
     rows = []
     for index, case in enumerate(CASES):
+        if config.only not in (None, index):
+            continue
         predicted, allocator = predict(case), fresh(index, "allocator")
         row = {"predicted": predicted, "allocator": allocator, "resident": fresh(index, "resident")}
         error = predicted / allocator - 1
         rows.append({**asdict(case), **row, "error": error})
         name = f"{case.preset} {case.stage}, {case.batch} samples"
-        extras = {"bf16": case.bf16, "recompute": case.recompute, "sharded by 2": case.ranks > 1}
+        extras = {
+            "bf16": case.bf16,
+            "recompute": case.recompute,
+            "conversations": case.conversations,
+            "sharded by 2": case.ranks > 1,
+        }
         name = ", ".join([name, *(extra for extra, there in extras.items() if there)])
         megabytes = {key: value / 1e6 for key, value in row.items()}
         print(

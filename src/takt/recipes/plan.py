@@ -39,18 +39,19 @@ class Row:
 
 def rows(recipe: PlannedName, asked: PlanConfig) -> list[Row]:
     """The recipe's stages in order."""
-    from takt.training.plan_recipe import plan_recipe
+    from takt.training.plan_recipe import long_conversation, plan_recipe
 
     match recipe:
         case "nut-station":
             config, spec = nut_station.nut_station(), STATION
+            conversation = long_conversation(config, spec)
             runs = {"choice": 1, "expert": 1, "post": 1, "refine": nut_station.ROUNDS}
         case "xr0":
-            config, spec = xr0.xr0(), xr0.SPEC
+            config, spec, conversation = xr0.xr0(), xr0.SPEC, xr0.conversation()
             runs = {"choice": 1, "expert": 1, "post": 1}
     card = CARDS[asked.card]
     found = []
-    for stage in plan_recipe(config, spec, asked, tuple(runs)):
+    for stage in plan_recipe(config, spec, asked, tuple(runs), conversation):
         loop = getattr(config, stage.name)
         samples = runs[stage.name] * loop.steps * loop.batch_size
         pace = stage.samples_per_s(card, asked.gpus, asked.utilisation)

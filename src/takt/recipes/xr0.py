@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from takt.embodiments.nut_station.spec import SPEC as STATION
-from takt.types import EmbodimentSpec
+from takt.types import Conversation, EmbodimentSpec, Turn
 
 if TYPE_CHECKING:
     from takt.training.pipeline import TrainingConfig
@@ -45,3 +47,13 @@ def xr0() -> "TrainingConfig":
         refine=replace(pretraining, batch_size=2048),
         objective=PAPER,
     )
+
+
+def conversation() -> Conversation:
+    """How much a conversation beside stage 1 is taken to hold: the paper tells no sizes.
+
+    One image of as many pixels as the model looks at, a question and a paragraph.
+    """
+    question, answer = " ".join(["what"] * 32), " ".join(["that"] * 64)
+    image = np.zeros((300, 300, 3), np.uint8)
+    return Conversation(images=(image,), turns=(Turn(question, answer),))

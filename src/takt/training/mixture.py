@@ -54,5 +54,10 @@ class CoTraining:
     def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Batch:
         """`size` frames and their conversations, at least one for each rank."""
         batch = self._robots.draw(size, generator, shard)
-        count = max(shard.count, size // self._ratio)
+        count = conversations_beside(size, shard.count, self._ratio)
         return replace(batch, conversations=self._conversations.draw(count, generator, shard))
+
+
+def conversations_beside(frames: int, ranks: int, ratio: int) -> int:
+    """Conversations of a batch over all `ranks`: one for `ratio` frames, one a rank at least."""
+    return max(ranks, frames // ratio)

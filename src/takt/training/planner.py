@@ -50,8 +50,9 @@ class StagePlan:
         parameters: Of the model and the stage's own heads.
         trained: Those that the optimiser has.
         memory: Of one rank.
-        flops: Operations for one sample, forward and backward, recomputed layers included.
-        tokens: Prompt tokens of one sample.
+        flops: Operations for one sample and its share of the conversations beside it, forward and
+            backward, recomputed layers included.
+        tokens: Of one sample's prompt, and its share of the conversations'.
     """
 
     name: str
@@ -82,8 +83,15 @@ def plan_stage(
         trained=trained,
         memory=_memory(held, passed.reached, passed.peak, engine, ranks, bf16),
         flops=passed.flops // len(batch.state),
-        tokens=batch.inputs.input_ids.shape[1],
+        tokens=_tokens(batch) // len(batch.state),
     )
+
+
+def _tokens(batch: Batch) -> int:
+    inputs = [batch.inputs]
+    if batch.conversations is not None:
+        inputs.append(batch.conversations.dialogues.inputs)
+    return sum(part.input_ids.numel() for part in inputs)
 
 
 def _memory(
