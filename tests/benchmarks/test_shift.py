@@ -12,13 +12,20 @@ import numpy as np
 import pytest
 from fakes import SPEC, FakePolicy, FakeStation, Silent
 
+from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
 from takt.benchmarks.cycle import CycleRecord
-from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, player_named
+from takt.benchmarks.player import GreyWorker, HoldPolicy, Seat, chain, player_named
 from takt.benchmarks.shift import require_valid, resolve, run_shift
-from takt.benchmarks.shift_config import ShiftConfig
+from takt.benchmarks.shift_config import Mode, ShiftConfig
 from takt.benchmarks.store import CycleFileError, ShiftMismatchError, ShiftStore, read_shift
 from takt.folder_lock import FolderInUseError
-from takt.runtime.chunking import LambdaPrefix
+from takt.runtime.chunking import (
+    Chunking,
+    ChunkingError,
+    LambdaPrefix,
+    NaiveAsynchronous,
+    Synchronous,
+)
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.seeds import SeedError
 from takt.types import TaktError
@@ -185,6 +192,21 @@ def test_a_player_without_a_model_takes_no_dtype() -> None:
     assert hold != expert
     with pytest.raises(TaktError, match="'hold' has no model"):
         player_named(replace(CONFIG, policy="hold", dtype="bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "chunking"),
+    [
+        ("sync", Synchronous(6)),
+        ("naive", NaiveAsynchronous(6)),
+        ("async", LambdaPrefix(6, 6)),
+    ],
+)
+def test_the_modes_of_the_packaged_policy(mode: Mode, chunking: Chunking) -> None:
+    facts = read_chunking(packaged_checkpoint("nano_station"), SPEC.name)
+    assert chain(mode, facts, delay=6) == chunking
+    with pytest.raises(ChunkingError, match="--mode sync"):
+        chain("naive", facts, delay=7)
 
 
 def test_a_cycle_file_that_is_not_its_own_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from takt.policies.xr0.checkpoint_files import CONFIG, PREPROCESSOR, read_json
 from takt.policies.xr0.preprocessor_config import read_bodies
@@ -16,11 +17,15 @@ class UnusableCheckpointError(TaktError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointChunking:
-    """T, T_e and the longest clean prefix that a policy was trained for, in control ticks."""
+    """T, T_e and the longest clean prefix that a policy was trained for, in control ticks.
+
+    `prefix_time`: a prefix has the chunk's flow time (XR-0), or the time of clean actions (RTC).
+    """
 
     horizon: int
     execute: int
     max_prefix: int
+    prefix_time: Literal["chunk", "one"]
 
 
 def packaged_checkpoint(name: str) -> Path:
@@ -51,4 +56,5 @@ def read_chunking(folder: Path, embodiment: str) -> CheckpointChunking:
         horizon=body.action.horizon,
         execute=body.execute_horizon,
         max_prefix=config.contract.max_prefix,
+        prefix_time=config.contract.prefix_time,
     )

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from takt.benchmarks.checkpoint import packaged_checkpoint, read_chunking
+from takt.benchmarks.checkpoint import CheckpointChunking, packaged_checkpoint, read_chunking
 from takt.benchmarks.shift_config import Device, EightBit, Mode, Precision, ShiftConfig
 from takt.benchmarks.store import folder_digest
 from takt.runtime.chunking import (
     Chunking,
     ChunkingError,
     LambdaPrefix,
+    NaiveAsynchronous,
+    Prefixed,
     Synchronous,
+    TrainingTimeRTC,
     validate,
 )
 from takt.runtime.inference import Inference, InlinePolicy, PolicyWorker
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 XR0_FACTORY = "takt.policies.xr0.policy:load_policy"
 MID_GREY = 128
+HOLD = CheckpointChunking(horizon=30, execute=15, max_prefix=15, prefix_time="chunk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,60 +122,56 @@ def take_seat(
                 digest="expert",
             )
         case Hold():
-            policy = HoldPolicy(station.spec)
-            chunking = chain(mode, policy.execute, delay)
-            validate(chunking, policy.horizon, delay)
-            worker = InlinePolicy(policy)
-            horizon, digest = policy.horizon, "hold"
+            facts, digest = HOLD, "hold"
         case Learned(checkpoint):
             facts = read_chunking(checkpoint, station.spec.name)
-            chunking = chain(mode, facts.execute, delay)
-            _require_runnable(chunking, facts.horizon, delay)
-            _require_prefix(chunking, facts.max_prefix)
-            worker = player.start(station.spec.name)
-            horizon, digest = facts.horizon, folder_digest(checkpoint)
+            digest = folder_digest(checkpoint)
+    chunking = chain(mode, facts, delay)
+    if isinstance(player, Learned):
+        worker = player.start(station.spec.name)
+    else:
+        worker = InlinePolicy(HoldPolicy(station.spec))
     return Seat(
         worker=GreyWorker(worker) if grey else worker,
         chunking=chunking,
-        horizon=horizon,
+        horizon=facts.horizon,
         delay=delay,
         latency_ms=latency_ms,
         digest=digest,
     )
 
 
-def chain(mode: Mode, execute: int, delay: int) -> Chunking:
-    """The paper's two ways to run; the prefix is as long as the inference (Δt_c = Δt_inf)."""
+def chain(mode: Mode, facts: CheckpointChunking, delay: int) -> Chunking:
+    """How plans follow each other; a prefix is as long as the inference (Δt_c = Δt_inf).
+
+    Raises:
+        ChunkingError: the policy plans too short chunks for the delay, or knows shorter prefixes.
+    """
     match mode:
-        case "sync":
-            return Synchronous(execute)
         case "async":
-            return LambdaPrefix(execute, prefix=delay)
-
-
-def _require_runnable(chunking: Chunking, horizon: int, delay: int) -> None:
+            prefixed = TrainingTimeRTC if facts.prefix_time == "one" else LambdaPrefix
+            chunking = prefixed(facts.execute, prefix=delay)
+        case "naive":
+            chunking = NaiveAsynchronous(facts.execute)
+        case "sync":
+            chunking = Synchronous(facts.execute)
     try:
-        validate(chunking, horizon, delay)
+        validate(chunking, facts.horizon, delay)
     except ChunkingError as error:
         raise ChunkingError(
             f"this policy is too slow or plans too short chunks for that latency ({error}); "
             "lower --latency-ms or run --mode sync"
         ) from error
-
-
-def _require_prefix(chunking: Chunking, max_prefix: int) -> None:
-    if isinstance(chunking, LambdaPrefix) and chunking.prefix > max_prefix:
+    if isinstance(chunking, Prefixed) and chunking.prefix > facts.max_prefix:
         raise ChunkingError(
-            f"expected a prefix of at most {max_prefix} actions, as trained, "
-            f"got {chunking.prefix}; "
-            "lower --latency-ms or run --mode sync"
+            f"expected a prefix of at most {facts.max_prefix} actions, as trained, "
+            f"got {chunking.prefix}; lower --latency-ms or run --mode naive or sync"
         )
+    return chunking
 
 
 class HoldPolicy:
     """Plans to stay where the cycle began."""
-
-    horizon, execute = 30, 15
 
     def __init__(self, spec: EmbodimentSpec) -> None:
         """Nothing is held yet."""
@@ -187,7 +187,7 @@ class HoldPolicy:
         if self._pose is None:
             space = self._spec.action_space
             self._pose = np.clip(observation.state, space.low, space.high)
-        actions = np.repeat(self._pose[None], self.horizon, axis=0)
+        actions = np.repeat(self._pose[None], HOLD.horizon, axis=0)
         return ActionChunk(stamp=observation.stamp, dt=self._spec.dt, actions=actions)
 
 

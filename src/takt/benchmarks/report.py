@@ -20,7 +20,12 @@ from takt.embodiments.nut_station.cycle import OUTCOMES, STATION_SHARE_S, TAKT_S
 
 # The published pilot of this station, for comparison: share installed over 3 h.
 PILOT = {"both": 0.902, "left": 0.917, "right": 0.967}
-MODES = {"async": "asynchronous", "sync": "synchronous", "step": "step by step"}
+MODES = {
+    "async": "asynchronous",
+    "naive": "naive asynchronous",
+    "sync": "synchronous",
+    "step": "step by step",
+}
 STITCH_S = 4.0
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from takt.seeds import Split
 from takt.types import TaktError
 
-Mode = Literal["async", "sync"]
+Mode = Literal["async", "naive", "sync"]
 ClockName = Literal["virtual", "wall"]
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]

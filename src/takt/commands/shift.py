@@ -22,8 +22,9 @@ class Config:
 
     cycles: int = 10
     """Parts to work on; cycle i uses seed SEED + i."""
-    mode: Literal["async", "sync"] = "async"
-    """async: keep moving while the next plan is made; sync: hold still meanwhile."""
+    mode: Literal["async", "naive", "sync"] = "async"
+    """async: keep moving while the next plan is made, which goes on from there; naive: keep moving,
+    but the next plan knows nothing of it; sync: hold still meanwhile."""
     seed: int = 1_000_000
     """Seed of the first cycle; a learned policy may only run on seeds of SPLIT."""
     split: Literal["evaluation", "validation"] = "evaluation"
