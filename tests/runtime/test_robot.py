@@ -18,14 +18,14 @@ def a_driver() -> FakeDriver:
 
 def test_it_observes_acts_and_is_released() -> None:
     driver = a_driver()
-    with Robot(driver) as robot:
+    with Robot(driver, patience=Patience(joints_s=10, cameras_s=10)) as robot:
         robot.act(np.array([0.5, -0.5]))
         deadline = time.monotonic() + 2.0
         while robot.observe().state[0] != 0.5 and time.monotonic() < deadline:
             time.sleep(0.005)
         seen = robot.observe()
         assert seen.state.tolist() == [0.5, -0.5]
-        assert seen.stamp - max(seen.image_stamps.values()) < 0.2
+        assert seen.stamp - max(seen.image_stamps.values()) < 1.0
         assert set(robot.timing()) == {"joints", "front", "wrist"}
         driver.touch = np.array([3.0], np.float32)
         while robot.touch() is None and time.monotonic() < deadline:
@@ -40,7 +40,7 @@ def test_a_blind_body_is_not_moved() -> None:
     driver = a_driver()
     camera = driver.cameras["wrist"]
     assert isinstance(camera, SteadyCamera)
-    with Robot(driver, patience=Patience(cameras_s=0.05)) as robot:
+    with Robot(driver, patience=Patience(joints_s=10, cameras_s=0.05)) as robot:
         camera.unplugged = True
         time.sleep(0.1)
         with pytest.raises(SensorLostError, match="wrist"):

@@ -1,0 +1,113 @@
+"""A body that is stopped from another thread when the control loop misses its beat."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from takt.types import Embodiment, EmbodimentSpec, Observation, Seconds, TaktError
+
+DEFAULT_S = 0.5
+
+
+class WatchdogError(TaktError):
+    """The loop was silent for too long, and the body was stopped meanwhile."""
+
+
+class Watchdog:
+    """Wraps a body; every `act` is a beat. Use it in a `with` block, on the wall clock only.
+
+    It watches from the first `act` to `stop`. Once it has bitten, `act` refuses. It is a thread: it
+    sees a loop that is stuck in a device, a lock or a slow listener, not one that holds the
+    interpreter (or a stopped process); for those the drives need a timeout of their own.
+    """
+
+    def __init__(self, body: Embodiment, timeout_s: Seconds = DEFAULT_S) -> None:
+        """Bites `timeout_s` after the last beat; at least two ticks, so that one may be late."""
+        if timeout_s < 2 * body.spec.dt:
+            raise TaktError(
+                f"watchdog: expected at least two ticks, {2e3 * body.spec.dt:.0f} ms, got "
+                f"{1e3 * timeout_s:.0f} ms; give it more time"
+            )
+        self._body, self._timeout_s = body, timeout_s
+        self._changed = threading.Condition()
+        self._beat: Seconds | None = None
+        self._closed = False
+        self._bitten: str | None = None
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Stop the body; no more watching."""
+        try:
+            self.stop()
+        finally:
+            with self._changed:
+                self._closed = True
+                self._changed.notify()
+            self._thread.join()
+
+    @property
+    def spec(self) -> EmbodimentSpec:
+        """Of the body."""
+        return self._body.spec
+
+    def observe(self) -> Observation:
+        """Sense."""
+        return self._body.observe()
+
+    def act(self, action: np.ndarray) -> None:
+        """Act, and begin the next beat.
+
+        Raises:
+            WatchdogError: the beat was missed; the body is stopped and stays so.
+        """
+        self._note_beat()
+        self._body.act(action)
+        if self._bitten is not None:  # it may have moved after it was stopped
+            self._body.stop()
+        self._note_beat()
+
+    def stop(self) -> None:
+        """Stop the body and rest until the next `act`."""
+        with self._changed:
+            self._beat = None
+        self._body.stop()
+
+    def _note_beat(self) -> None:
+        with self._changed:
+            if self._bitten is not None:
+                raise WatchdogError(self._bitten)
+            waiting = self._beat is None
+            self._beat = time.monotonic()
+            if waiting:
+                self._changed.notify()
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._closed and self._bitten is None:
+                beat = self._beat
+                if beat is None:
+                    self._changed.wait()
+                    continue
+                left = beat + self._timeout_s - time.monotonic()
+                if left > 0:
+                    self._changed.wait(left)
+                else:
+                    self._bitten = (
+                        f"expected a tick at least every {1e3 * self._timeout_s:.0f} ms, got none; "
+                        "the body was stopped by the watchdog: something blocks the control loop"
+                    )
+        if self._bitten is not None:
+            self._body.stop()  # without the lock: the loop may be stuck inside it
