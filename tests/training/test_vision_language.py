@@ -8,13 +8,22 @@ import tiny
 import torch
 from torch.nn import functional
 
+from takt.datasets.vision_language_row import Row
+from takt.datasets.vision_language_set import RowError
+from takt.datasets.vision_language_writer import encode_image, write_rows
+from takt.policies.xr0.checkpoint import Checkpoint
 from takt.policies.xr0.conversation import Dialogues, dialogues
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.loop import train_stage
 from takt.training.mixture import CoTraining
 from takt.training.shards import Shard
-from takt.training.vision_language import Conversations, VisionLanguage, next_token_errors
+from takt.training.vision_language import (
+    Conversations,
+    VisionLanguage,
+    next_token_errors,
+    open_conversations,
+)
 from takt.types import Conversation, Turn
 
 TOKENIZER = build_tokenizer()
@@ -102,3 +111,25 @@ def test_words_are_learnt_beside_actions(batcher, name):
     losses = stage.losses(batch, torch.Generator().manual_seed(1))
     alone = stage.losses(replace(batch, conversations=None), torch.Generator().manual_seed(1))
     assert losses["loss"].item() == pytest.approx(alone["loss"].item() + losses["words"].item())
+
+
+def test_a_row_with_an_image_that_no_policy_looks_at_is_named_or_left_out(model, tmp_path):
+    sides = {"narrow": (2, 500), "whole": (32, 32)}
+    rows = [
+        Row(
+            id=name,
+            images=(encode_image(np.zeros((*size, 3), np.uint8)),),
+            turns=(Turn("What?", name),),
+        )
+        for name, size in sides.items()
+    ]
+    path = tmp_path / "set.jsonl"
+    write_rows(path, rows)
+    start = Checkpoint(model=model, tokenizer=TOKENIZER, bodies={})
+    found = open_conversations([path], start, skip_bad=True)
+    assert found is not None
+    with pytest.raises(RowError, match=r"set.jsonl: row 0: .*1:200, got 2 x 500"):
+        _ = found[0]
+    rng = np.random.default_rng(0)
+    assert {found.draw(rng).turns[0].answer for _ in range(9)} == {"whole"}
+    assert found.skipped == {0}

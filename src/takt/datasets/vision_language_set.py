@@ -1,7 +1,7 @@
 """Vision-language sets on disk: rows of JSON, JSONL and parquet files as conversations, lazily."""
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,7 +10,10 @@ import numpy as np
 from takt.datasets.errors import CorruptFileError, NotADatasetError
 from takt.datasets.vision_language_files import RowFile, open_file, set_files
 from takt.datasets.vision_language_row import Row, parse_row
-from takt.types import Conversation
+from takt.types import Conversation, TaktError
+
+Require = Callable[[Conversation], None]
+"""Raises a TaktError where a conversation cannot be learnt, whatever its file is like."""
 
 _MOST_DRAWS = 1000
 
@@ -31,18 +34,28 @@ class VisionLanguageSet:
     """
 
     def __init__(
-        self, files: Sequence[RowFile], *, skip_bad: bool = False, reserved: Sequence[str] = ()
+        self,
+        files: Sequence[RowFile],
+        *,
+        skip_bad: bool = False,
+        reserved: Sequence[str] = (),
+        require: Require | None = None,
     ) -> None:
         """See `open`."""
         self._files = tuple(files)
         self._ends = list(accumulate(len(file) for file in files))
-        self._skip_bad, self._reserved = skip_bad, tuple(reserved)
+        self._skip_bad, self._reserved, self._require = skip_bad, tuple(reserved), require
         self.skipped: set[int] = set()
         """Damaged rows that `draw` came upon."""
 
     @classmethod
     def open(
-        cls, paths: Sequence[Path], *, skip_bad: bool = False, reserved: Sequence[str] = ()
+        cls,
+        paths: Sequence[Path],
+        *,
+        skip_bad: bool = False,
+        reserved: Sequence[str] = (),
+        require: Require | None = None,
     ) -> "VisionLanguageSet":
         """Find the rows of files, and of the files in folders.
 
@@ -50,6 +63,7 @@ class VisionLanguageSet:
             paths: Files, or folders with files of one format.
             skip_bad: `draw` draws another row where one is damaged.
             reserved: What no text may hold, such as a tokenizer's special tokens.
+            require: Of every conversation; one that it refuses counts as damaged.
 
         Raises:
             NotADatasetError: there is no such file, or it has no rows.
@@ -59,7 +73,7 @@ class VisionLanguageSet:
         if not sum(map(len, files)):
             named = ", ".join(map(str, paths))
             raise NotADatasetError(Path(named), "expected rows of conversations, got none")
-        return cls(files, skip_bad=skip_bad, reserved=reserved)
+        return cls(files, skip_bad=skip_bad, reserved=reserved, require=require)
 
     def __len__(self) -> int:
         """Number of rows, damaged ones among them."""
@@ -69,8 +83,11 @@ class VisionLanguageSet:
         """The conversation in row `index`, counted over all files; RowError if it is damaged."""
         row = self.row(index)
         try:
-            return row.conversation()
-        except ValueError as error:
+            conversation = row.conversation()
+            if self._require is not None:
+                self._require(conversation)
+            return conversation
+        except (ValueError, TaktError) as error:
             file, number = self._locate(index)
             raise RowError(file.path, number, str(error)) from error
 

@@ -259,4 +259,4 @@ def _conversations(
 ) -> "VisionLanguageSet | None":
     from takt.training.vision_language import open_conversations
 
-    return open_conversations(mixture.conversations, start.tokenizer, skip_bad=config.skip_bad)
+    return open_conversations(mixture.conversations, start, skip_bad=config.skip_bad)

@@ -91,7 +91,7 @@ def finetune(
     frames = trained_on.frames
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher = Batcher.of(checkpoint, spec, [frames])
-    words = open_conversations(config.conversations, checkpoint.tokenizer, skip_bad=config.skip_bad)
+    words = open_conversations(config.conversations, checkpoint, skip_bad=config.skip_bad)
     on_first_rank(begin)
     measures = replace(measures, held_out=unseen)
     _train(checkpoint, batcher, words, config, out, report, measures, spec)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch.nn import functional
 
 from takt.datasets.vision_language_set import VisionLanguageSet
 from takt.policies.common.flow import masked_mean
+from takt.policies.xr0.checkpoint import Checkpoint
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.conversation import Dialogues, dialogues
+from takt.policies.xr0.images import fit_size
 from takt.policies.xr0.model import XR0
 from takt.training.shards import WHOLE, Shard
 from takt.training.stage import Stage
@@ -50,17 +53,26 @@ class Conversations:
 
 
 def open_conversations(
-    paths: Sequence[Path], tokenizer: Tokenizer, *, skip_bad: bool = False
+    paths: Sequence[Path], start: Checkpoint, *, skip_bad: bool = False
 ) -> VisionLanguageSet | None:
     """The rows of vision-language sets, each drawn equally often; None without a path.
+
+    Damaged is also what `start` cannot look at or read.
 
     Raises:
         DatasetError: there is no such set.
     """
     if not paths:
         return None
-    special = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    return VisionLanguageSet.open(paths, skip_bad=skip_bad, reserved=special)
+    special = [token.content for token in start.tokenizer.get_added_tokens_decoder().values()]
+    require = partial(_require_sides, start.model.config)
+    return VisionLanguageSet.open(paths, skip_bad=skip_bad, reserved=special, require=require)
+
+
+def _require_sides(config: XR0Config, conversation: Conversation) -> None:
+    for image in conversation.images:
+        height, width, _ = image.shape
+        fit_size(height, width, config)
 
 
 class VisionLanguage(Stage[DialogueBatch]):
