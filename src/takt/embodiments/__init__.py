@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from takt.embodiments.reference import is_reference, load_reference
 from takt.embodiments.slot_map import SUFFIXES, load_embodiment
 from takt.types import EmbodimentSpec, TaktError
 
@@ -28,16 +29,29 @@ EMBODIMENTS: dict[str, Callable[[], EmbodimentSpec]] = {
 
 
 def embodiment_spec(name: str) -> EmbodimentSpec:
-    """The spec of a body by name, or by the path of the file that describes it.
+    """The spec of a body by name, by its describing file, or by where it stands in Python.
 
     Raises:
-        TaktError: The name is unknown (the known ones are listed), or the file describes no body.
+        TaktError: The name is unknown (the known ones are listed), or what it names is no body.
     """
     if Path(name).suffix in SUFFIXES:
         return load_embodiment(Path(name))
+    if is_reference(name):
+        return _spec_of(name)
     if name not in EMBODIMENTS:
         raise TaktError(
-            f"unknown embodiment {name!r}; known: {', '.join(EMBODIMENTS)}, "
-            f"or the path of a file ({', '.join(SUFFIXES)}) that describes one"
+            f"unknown embodiment {name!r}; known: {', '.join(EMBODIMENTS)}, the path of a file "
+            f"({', '.join(SUFFIXES)}) that describes one, or MODULE:NAME of one in Python"
         )
     return EMBODIMENTS[name]()
+
+
+def _spec_of(reference: str) -> EmbodimentSpec:
+    """A spec, or that of a driver; only a driver without one of its own is made for it."""
+    found = load_reference(reference)
+    spec = found if isinstance(found, EmbodimentSpec) else getattr(found, "spec", None)
+    if not isinstance(spec, EmbodimentSpec) and callable(found):
+        spec = getattr(found(), "spec", None)
+    if not isinstance(spec, EmbodimentSpec):
+        raise TaktError(f"expected a spec or a body with one at {reference}, got {found!r}")
+    return spec

@@ -12,6 +12,7 @@
 
 `relative` defaults to the layout's rule, without a layout to false. A body that is measured on
 other axes than it is commanded on lists them: `state = [{ name = "x", slot = 0 }]`.
+A `[driver]` table names what drives it: see `body_file.py`.
 """
 
 import json
@@ -60,6 +61,7 @@ class _Body:
     cameras: list[Any]
     layout: str | None = None
     state: list[Any] | None = None
+    driver: dict[str, Any] | None = None
 
 
 _Table = TypeVar("_Table")
@@ -72,7 +74,7 @@ def load_embodiment(path: str | Path) -> EmbodimentSpec:
         EmbodimentFileError: The file is missing or broken, or a key in it is; the message names it.
     """
     path = Path(path)
-    body = _table(_Body, _parse(path), f"{path}")
+    body = _table(_Body, read_table(path), f"{path}")
     layout = released_layout(body.layout) if body.layout else None
     axes = _tables(_Axis, body.axes, f"{path}: axes")
     cameras = _tables(CameraSpec, body.cameras, f"{path}: cameras")
@@ -148,7 +150,8 @@ def _columns(
     return tuple(columns)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> dict[str, Any]:
+    """The keys of a TOML or JSON file; an `EmbodimentFileError` where there are none."""
     if path.suffix not in SUFFIXES:
         raise EmbodimentFileError(f"{path}: expected a file that ends in {' or '.join(SUFFIXES)}")
     try:

@@ -1,0 +1,177 @@
+"""The bridge speaks lerobot's interface, faked here: names, units, cameras, stop."""
+
+import sys
+import threading
+import time
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+from bodies import ARM, image
+
+from takt.embodiments.driver import DriverError
+from takt.embodiments.lerobot_driver import LeRobotDriver, lerobot_driver
+from takt.types import ActionSpace, EmbodimentSpec
+
+
+class FakeLeRobotCamera:
+    def __init__(self) -> None:
+        self.reads: list[float] = []
+
+    def async_read(self, timeout_ms: float = 200) -> np.ndarray:
+        self.reads.append(timeout_ms)
+        return image(9)
+
+
+class FakeLeRobot:
+    """The interface of lerobot's `Robot`, 0.4 to 0.6: one arm in degrees, a gripper, a base."""
+
+    def __init__(self, keys: tuple[str, ...] = ("shoulder.pos", "elbow.pos")) -> None:
+        self.cameras = {"front": FakeLeRobotCamera(), "wrist": FakeLeRobotCamera()}
+        self.measured = dict.fromkeys(keys, 90.0)
+        self.sent: list[dict[str, float]] = []
+        self.log: list[str] = []
+        self.is_calibrated = True
+
+    @property
+    def observation_features(self) -> dict:
+        return dict.fromkeys(self.measured, float) | dict.fromkeys(self.cameras, (4, 6, 3))
+
+    @property
+    def action_features(self) -> dict:
+        return dict.fromkeys(self.measured, float)
+
+    def connect(self, calibrate: bool = True) -> None:
+        self.log.append(f"connect {calibrate} {len(self.cameras)}")
+
+    def get_observation(self) -> dict:
+        return self.measured | {name: c.async_read() for name, c in self.cameras.items()}
+
+    def send_action(self, action: dict[str, float]) -> dict[str, float]:
+        self.sent.append(action)
+        return action
+
+    def disconnect(self) -> None:
+        self.log.append(f"disconnect {len(self.cameras)}")
+
+
+def spec_of(names: tuple[str, ...], units: tuple[str, ...]) -> EmbodimentSpec:
+    space = ActionSpace(
+        names=names,
+        units=units,
+        low=np.full(len(names), -4, np.float32),
+        high=np.full(len(names), 4, np.float32),
+    )
+    wide = tuple(range(len(names)))
+    return replace(ARM, action_space=space, slots=wide, relative=(False,) * len(names))
+
+
+def test_joints_are_converted_and_cameras_are_waited_for_elsewhere() -> None:
+    robot = FakeLeRobot()
+    front = robot.cameras["front"]
+    driver = LeRobotDriver(robot, ARM)
+    driver.connect()
+    sample = driver.read()
+    np.testing.assert_allclose(sample.state, np.pi / 2, rtol=1e-6)
+    assert front.reads == [], "joints are read without waiting for a camera"
+    frame = driver.cameras["front"].read()
+    assert frame.image.max() == 9
+    assert 0 <= time.monotonic() - frame.stamp < 1
+    driver.command(np.array([np.pi, -np.pi / 2], np.float32))
+    assert robot.sent[-1] == pytest.approx({"shoulder.pos": 180, "elbow.pos": -90}, rel=1e-5)
+    driver.stop()
+    assert robot.sent[-1] == {"shoulder.pos": 90.0, "elbow.pos": 90.0}
+    driver.cameras["front"].close()
+    with pytest.raises(DriverError, match="closed"):
+        driver.cameras["front"].read()
+    driver.close()
+    driver.close()
+    assert robot.log == ["connect False 2", "disconnect 2"]
+
+
+def test_speeds_stop_and_other_units_pass_unchanged() -> None:
+    robot = FakeLeRobot(("gripper.pos", "x.vel"))
+    driver = LeRobotDriver(robot, spec_of(("gripper", "x.vel"), ("1", "m/s")))
+    driver.connect()
+    assert driver.read().state.tolist() == [90.0, 90.0]
+    driver.stop()
+    assert robot.sent[-1] == {"gripper.pos": 90.0, "x.vel": 0.0}
+
+
+def test_the_arms_of_a_pair_do_not_wait_for_their_cameras_either() -> None:
+    pair, arm = FakeLeRobot(), FakeLeRobot()
+    pair.left_arm = arm  # pyright: ignore[reportAttributeAccessIssue]
+    driver = LeRobotDriver(pair, ARM)
+    driver.connect()
+    assert (pair.cameras, arm.cameras) == ({}, {})
+    driver.close()
+    assert len(arm.cameras) == 2
+
+
+def test_stop_does_not_wait_for_ever_on_a_stuck_bus() -> None:
+    robot, release = FakeLeRobot(), threading.Event()
+    driver = LeRobotDriver(robot, ARM)
+    driver.connect()
+    driver.read()
+
+    def hang(action: dict[str, float]) -> dict[str, float]:
+        if not robot.sent:
+            robot.sent.append(action)
+            release.wait(5)
+        robot.sent.append(action)
+        return action
+
+    robot.send_action = hang  # pyright: ignore[reportAttributeAccessIssue]
+    stuck = threading.Thread(target=driver.command, args=(np.zeros(2, np.float32),))
+    stuck.start()
+    while not robot.sent:
+        time.sleep(0.001)
+    driver.stop()
+    assert robot.sent[-1] == {"shoulder.pos": 90.0, "elbow.pos": 90.0}
+    release.set()
+    stuck.join()
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("shoulder", "knee"), r"features.*elbow\.pos.*knee"),
+        (("shoulder",), r"axis for each of lerobot's \['elbow\.pos'\]"),
+    ],
+)
+def test_axes_must_be_the_robots(names: tuple[str, ...], says: str) -> None:
+    with pytest.raises(DriverError, match=says):
+        LeRobotDriver(FakeLeRobot(), spec_of(names, ("rad",) * len(names)))
+
+
+def test_an_uncalibrated_robot_is_refused_and_released() -> None:
+    robot = FakeLeRobot()
+    robot.is_calibrated = False
+    driver = LeRobotDriver(robot, ARM)
+    with pytest.raises(DriverError, match="lerobot-calibrate"):
+        driver.connect()
+    driver.close()
+    assert robot.log[-1] == "disconnect 2"
+
+
+def test_lerobot_is_asked_only_when_a_robot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DriverError, match=r"\.\[lerobot\]"):
+        lerobot_driver(ARM, robot={"type": "so101_follower"})
+    robots, draccus, registering = (ModuleType(n) for n in ("r", "draccus", "registering"))
+    made: list[object] = []
+    monkeypatch.setattr(robots, "RobotConfig", "the config", raising=False)
+    monkeypatch.setattr(
+        robots, "make_robot_from_config", lambda c: made.append(c) or FakeLeRobot(), raising=False
+    )
+    monkeypatch.setattr(draccus, "decode", lambda kind, raw: (kind, raw), raising=False)
+    for name, module in (
+        ("lerobot", ModuleType("lerobot")),
+        ("lerobot.robots", robots),
+        ("draccus", draccus),
+        ("registering", registering),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+    driver = lerobot_driver(ARM, robot={"type": "so101_follower"}, modules=["registering"])
+    assert driver.spec is ARM
+    assert made == [("the config", {"type": "so101_follower"})]

@@ -1,0 +1,113 @@
+"""Bodies by where they stand: in a module, in a Python file, behind a described spec."""
+
+from pathlib import Path
+
+import pytest
+from bodies import ARM
+
+from takt.embodiments import embodiment_spec
+from takt.embodiments.body_file import load_driver
+from takt.embodiments.reference import create, is_reference, load_reference
+from takt.embodiments.slot_map import EmbodimentFileError
+from takt.types import TaktError
+
+CODE = """
+from dataclasses import dataclass
+from bodies import ARM
+
+MADE = []
+
+@dataclass(slots=True)
+class Arm:
+    spec: object = ARM
+    port: str = "none"
+
+    def __post_init__(self):
+        MADE.append(self)
+
+class Typed:
+    spec = ARM
+"""
+BODY = """
+name = "desk-arm"
+rate_hz = 20
+instruction = "Wave."
+axes = [{ name = "shoulder", unit = "rad", low = -1, high = 1, slot = 0 }]
+cameras = [{ name = "front", view = "Ego View", height = 8, width = 8 }]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "my arm.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bodies:ARM", True),
+        ("examples/03_new_body.py:Arm", True),
+        ("nut-station", False),
+        ("ws://robot:8000", False),
+        ("ws://robot", False),
+        (":ARM", False),
+        ("bodies:", False),
+    ],
+)
+def test_what_is_a_reference(text: str, expected: bool) -> None:
+    assert is_reference(text) == expected
+
+
+def test_specs_and_drivers_are_found_in_modules_and_files(file: Path) -> None:
+    assert embodiment_spec("bodies:ARM") is ARM
+    assert embodiment_spec(f"{file}:Typed") is ARM
+    assert load_reference(f"{file}:MADE") == [], "a spec that stands there makes no driver"
+    assert embodiment_spec(f"{file}:Arm") is ARM
+    assert create(f"{file}:Arm") is not create(f"{file}:Arm")
+    assert len(load_reference(f"{file}:MADE")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nowhere.at.all:Arm", "no module 'nowhere"),
+        ("nowhere.py:Arm", "found none at"),
+        ("bodies:Leg", "no 'Leg'; it has .*FakeDriver"),
+        ("bodies:image", "expected a spec or a body"),
+    ],
+)
+def test_what_leads_nowhere_is_named(text: str, says: str) -> None:
+    with pytest.raises(TaktError, match=says):
+        embodiment_spec(text)
+
+
+def test_a_file_that_fails_is_not_taken_for_missing(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import not_a_module_of_ours")
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="not_a_module_of_ours"):
+            load_reference(f"{path}:Arm")
+
+
+def test_a_described_body_names_its_driver(tmp_path: Path, file: Path) -> None:
+    body = tmp_path / "body.toml"
+    body.write_text(BODY + f'[driver]\nfactory = "{file}:Arm"\nport = "/dev/ttyACM0"\n')
+    driver = load_driver(body)
+    assert driver.spec.name == "desk-arm"
+    assert driver.port == "/dev/ttyACM0"  # pyright: ignore[reportAttributeAccessIssue]
+    assert embodiment_spec(str(body)).name == "desk-arm"
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [("", r"add a table \[driver\]"), ("[driver]\nfactory = '{file}:Arm'\nbaud = 9600", "baud")],
+)
+def test_a_body_without_its_driver_says_what_is_missing(
+    tmp_path: Path, file: Path, table: str, says: str
+) -> None:
+    body = tmp_path / "body.toml"
+    body.write_text(BODY + table.replace("{file}", str(file)))
+    with pytest.raises(EmbodimentFileError, match=says):
+        load_driver(body)
