@@ -56,8 +56,8 @@ def _run(command: NutStation | Blocks | Ablation | Pretrain | Finetune) -> int:
                 return _finetune(command)
     except KeyboardInterrupt:
         print(
-            f"takt train: interrupted; {command.out} keeps all but the last minute. "
-            "Run the same command again to go on.",
+            f"takt train: interrupted; {command.out} keeps all but the last minute (ten of a large "
+            "model). Run the same command again to go on.",
             file=sys.stderr,
         )
         return 130
