@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": BODY | {"folder_lock"},
     "policies": BODY,
     "simulation": BODY,
-    "runtime": BODY | {"datasets"},
+    "runtime": BODY | {"folder_lock", "datasets"},
     "training": BODY | {"datasets", "policies"},
     "benchmarks": BODY | INNER | {"folder_lock", "runtime"},
     "recipes": BODY | INNER | OUTER | {"folder_lock"},
