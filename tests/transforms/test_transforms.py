@@ -14,6 +14,7 @@ from takt.types import TaktError
 SPEC = embodiment_spec("nut-station")
 AXES, WIDTH, HORIZON = len(SPEC.slots), 32, 6
 FINITE = st.floats(-3, 3, width=32)
+ALL = np.ones((50, HORIZON), bool)
 
 
 def chunks(steps):
@@ -24,7 +25,7 @@ def fitted():
     rng = np.random.default_rng(0)
     state = rng.normal(0, 1, (50, AXES)).astype(np.float32)
     actions = state[:, None] + rng.normal(0.1, 0.2, (50, HORIZON, AXES)).astype(np.float32)
-    return actions, state, fit_action_statistics(actions, state, SPEC, WIDTH, 1e-6)
+    return actions, state, fit_action_statistics([(actions, state, ALL)], SPEC, WIDTH, 1e-6)
 
 
 TRANSFORM = ActionTransform.of(SPEC, fitted()[2])
@@ -99,7 +100,7 @@ def test_bad_statistics_and_slots_are_named():
 def test_state_round_trip(normalised):
     _, state, _ = fitted()
     slots = Slots(SPEC.slots, WIDTH)
-    transform = StateTransform(slots, fit_state_statistics(state, slots) if normalised else None)
+    transform = StateTransform(slots, fit_state_statistics([state], slots) if normalised else None)
     wide = transform.forward(state)
     assert wide.shape == (50, WIDTH)
     np.testing.assert_allclose(transform.inverse(wide), state, atol=1e-5)
@@ -113,7 +114,8 @@ def test_padded_steps_do_not_count_in_the_statistics():
     valid = np.ones((50, 3), bool)
     valid[20:, 2] = False
     padded = np.where(valid[..., None], actions, 1e3)
-    fitted = fit_action_statistics(padded, state, SPEC, WIDTH, 0.0, valid)
-    short = fit_action_statistics(actions[:20], state[:20], SPEC, WIDTH, 0.0)
+    fitted = fit_action_statistics([(padded, state, valid)], SPEC, WIDTH, 0.0)
+    first = actions[:20], state[:20], valid[:20]
+    short = fit_action_statistics([first], SPEC, WIDTH, 0.0)
     np.testing.assert_allclose(fitted.mean[2], short.mean[2], rtol=1e-5)
     np.testing.assert_allclose(fitted.std[2], short.std[2], rtol=1e-5)

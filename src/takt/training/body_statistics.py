@@ -1,6 +1,6 @@
 """A body's normalisation, fitted to the frames it is trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from takt.transforms.actions import fit_action_statistics
 from takt.transforms.slots import Slots
 from takt.transforms.states import fit_state_statistics
 from takt.types import EmbodimentSpec, TaktError
+
+BLOCK = 4096  # frames whose chunks are in memory at a time, some 30 MB
 
 
 class DeadStatisticsError(TaktError):
@@ -31,15 +33,25 @@ def fit_body(
     Steps past an episode's end do not count. With `raw_state` the state is not normalised, as in
     the released checkpoints.
     """
-    parts = [frames.chunk(np.arange(len(frames)), horizon) for frames in sources]
-    chunks, valid = (np.concatenate(each) for each in zip(*parts, strict=True))
-    state = np.concatenate([frames.state for frames in sources])
     eps, slots = config.contract.decode_eps, Slots(spec.state_slots, config.state_dim)
+    chunks = (
+        (actions, frames.state[rows], valid)
+        for frames, rows in _blocks(sources)
+        for actions, valid in [frames.chunk(rows, horizon)]
+    )
+    states = (frames.state[rows] for frames, rows in _blocks(sources))
     return BodyStatistics(
-        action=fit_action_statistics(chunks, state, spec, config.action_dim, eps, valid),
-        state=None if raw_state else fit_state_statistics(state, slots, eps),
+        action=fit_action_statistics(chunks, spec, config.action_dim, eps),
+        state=None if raw_state else fit_state_statistics(states, slots, eps),
         execute_horizon=execute,
     )
+
+
+def _blocks(sources: Sequence[Frames]) -> Iterator[tuple[Frames, np.ndarray]]:
+    """Every row once."""
+    for frames in sources:
+        for start in range(0, len(frames), BLOCK):
+            yield frames, np.arange(start, min(start + BLOCK, len(frames)))
 
 
 def require_alive(statistics: BodyStatistics, spec: EmbodimentSpec) -> None:

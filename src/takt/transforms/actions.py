@@ -1,5 +1,6 @@
 """A body's absolute actions <-> the normalised, slotted chunk of a policy."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,28 +36,23 @@ class ActionTransform:
 
 
 def fit_action_statistics(
-    actions: np.ndarray,
-    state: np.ndarray,
+    chunks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
     spec: EmbodimentSpec,
     width: int,
     eps: float,
-    valid: np.ndarray | None = None,
 ) -> Normalise:
     """Per-timestep statistics of demonstrated chunks.
 
     Args:
-        actions: Absolute (chunk, T, A).
-        state: (chunk, A) measured at each chunk's stamp.
+        chunks: Blocks of absolute actions (chunk, T, A), the state (chunk, A) measured at each
+            chunk's stamp, and (chunk, T) boolean, False on padded steps, which do not count.
         spec: The body.
         width: Policy columns D.
         eps: Of the policy's contract.
-        valid: (chunk, T) boolean, False on padded steps, which do not count; all do by default.
     """
-    offsets = RelativeToState(spec.relative).forward(actions.astype(np.float64), state)
-    wide = Slots(spec.slots, width).forward(offsets)
-    if valid is None:
-        valid = np.ones(wide.shape[:2], bool)
-    weight = valid[..., None] / np.maximum(valid.sum(0), 1)[:, None]
-    mean = (wide * weight).sum(0)
-    std = np.sqrt(((wide - mean) ** 2 * weight).sum(0))
-    return Normalise(mean.astype(np.float32), std.astype(np.float32), eps)
+    relative, slots = RelativeToState(spec.relative), Slots(spec.slots, width)
+    blocks = (
+        (slots.forward(relative.forward(actions.astype(np.float64), state)), valid)
+        for actions, state, valid in chunks
+    )
+    return Normalise.fitted(blocks, eps)

@@ -1,5 +1,6 @@
 """Per-timestep mean and deviation."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,27 @@ class Normalise:
                 f"std: expected deviations from 0 on, got {self.std.min():g}; recompute the "
                 "normalisation statistics from the dataset"
             )
+
+    @classmethod
+    def fitted(cls, blocks: Iterable[tuple[np.ndarray, np.ndarray]], eps: float) -> "Normalise":
+        """Of data in blocks, of which one at a time is held; at least one.
+
+        Args:
+            blocks: (sample, T, D) float64, and (sample, T) boolean: which of their steps count.
+            eps: Of the policy's contract.
+        """
+        count = mean = squares = np.zeros(())
+        for values, valid in blocks:
+            number = valid.sum(0)[:, None]
+            known = np.maximum(count + number, 1)
+            own = (values * valid[..., None]).sum(0) / np.maximum(number, 1)
+            shift = own - mean
+            between = shift**2 * (count * number / known)
+            squares = squares + ((values - own) ** 2 * valid[..., None]).sum(0) + between
+            mean = mean + shift * (number / known)
+            count = count + number
+        std = np.sqrt(squares / np.maximum(count, 1))
+        return cls(mean.astype(np.float32), std.astype(np.float32), eps)
 
     @property
     def horizon(self) -> int:

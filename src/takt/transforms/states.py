@@ -1,5 +1,6 @@
 """A body's measured state -> the policy's state vector."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +30,10 @@ class StateTransform:
         return self.slots.inverse(wide)
 
 
-def fit_state_statistics(states: np.ndarray, slots: Slots, eps: float = 0.0) -> Normalise:
-    """Statistics (1, D) of (sample, A) states; `eps` of the policy's contract."""
-    wide = slots.forward(states.astype(np.float64))
-    return Normalise(
-        wide.mean(0, keepdims=True).astype(np.float32),
-        wide.std(0, keepdims=True).astype(np.float32),
-        eps,
+def fit_state_statistics(states: Iterable[np.ndarray], slots: Slots, eps: float = 0.0) -> Normalise:
+    """Statistics (1, D) of blocks of (sample, A) states; `eps` of the policy's contract."""
+    blocks = (
+        (slots.forward(block.astype(np.float64))[:, None], np.ones((len(block), 1), bool))
+        for block in states
     )
+    return Normalise.fitted(blocks, eps)

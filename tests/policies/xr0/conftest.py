@@ -60,7 +60,8 @@ def checkpoint(model, tokenizer, spec):
     state = rng.normal(0, 0.3, (64, axes)).astype(np.float32)
     walk = rng.normal(0, 0.02, (64, HORIZON, axes)).cumsum(1).astype(np.float32)
     eps = model.config.contract.decode_eps
-    action = fit_action_statistics(state[:, None] + walk, state, spec, model.config.action_dim, eps)
+    chunks = state[:, None] + walk, state, np.ones(walk.shape[:2], bool)
+    action = fit_action_statistics([chunks], spec, model.config.action_dim, eps)
     body = BodyStatistics(action=action, state=None, execute_horizon=4)
     return Checkpoint(model=model, tokenizer=tokenizer, bodies={spec.name: body})
 

@@ -24,9 +24,8 @@ def knows(model, tokenizer, body):
     """A checkpoint with statistics of small random steps of `body`."""
     axes = len(body.slots)
     walk = np.random.default_rng(0).normal(0, 0.01, (32, HORIZON, axes)).cumsum(1)
-    action = fit_action_statistics(
-        walk.astype(np.float32), np.zeros((32, axes), np.float32), body, 32, 1e-6
-    )
+    chunks = walk.astype(np.float32), np.zeros((32, axes), np.float32), np.ones((32, HORIZON), bool)
+    action = fit_action_statistics([chunks], body, 32, 1e-6)
     known = BodyStatistics(action=action, state=None, execute_horizon=HORIZON)
     return Checkpoint(model=model, tokenizer=tokenizer, bodies={body.name: known})
 
