@@ -18,7 +18,6 @@ from takt.runtime.latency import Injected
 from takt.runtime.policy_process import PolicyDiedError, PolicyProcess
 from takt.runtime.safety import Governor, UnsafeActionError, step_limits
 from takt.runtime.trace import Trace
-from takt.runtime.wire import POLICY_CODEC, Infer, WireError
 
 
 @pytest.fixture(autouse=True)
@@ -78,17 +77,6 @@ def test_a_child_that_cannot_start_says_why() -> None:
         pytest.raises(PolicyError, match="no_such_factory"),
     ):
         worker.reset(0)
-
-
-def test_messages_survive_the_wire_and_other_bytes_do_not() -> None:
-    observation = FakeStation().observe()
-    chunk = FakePolicy().infer(observation, None)
-    back = POLICY_CODEC.decode(POLICY_CODEC.encode(Infer(observation=observation, committed=chunk)))
-    np.testing.assert_array_equal(back.observation.images["ego"], observation.images["ego"])
-    assert back.committed.actions.dtype == chunk.actions.dtype
-    for junk in (b"", b"\xc1", b"\x81\xa8__type__\xa4Evil"):
-        with pytest.raises(WireError):
-            POLICY_CODEC.decode(junk)
 
 
 PARENT = """

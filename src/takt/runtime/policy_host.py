@@ -1,4 +1,4 @@
-"""The child side of `PolicyProcess`: build the policy, answer until the pipe closes."""
+"""The child side of `PolicyProcess`: build the policy, answer until the parent hangs up."""
 
 import importlib
 import signal
@@ -6,10 +6,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 
 from takt.runtime.inference import Inference
-from takt.runtime.wire import POLICY_CODEC, Done, Failed, Infer, Load, Reply, Request, Reset
+from takt.runtime.messages import Done, Failed, Infer, Load, Reply, Request, Reset, message, parcel
+from takt.runtime.shared_memory import Channel, Handles
 from takt.types import Policy, TaktError
 
 
@@ -57,15 +57,15 @@ class PolicyHost:
 
 
 def main() -> None:
-    """Serve the pipe whose file descriptor is `argv[1]`."""
+    """Serve the channel whose handles are `argv[1]`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent
     host = PolicyHost()
-    with Connection(int(sys.argv[1])) as pipe:
+    with Channel(Handles.parse(sys.argv[1])) as channel:
         while True:
             try:
-                request = POLICY_CODEC.decode(pipe.recv_bytes())
-                pipe.send_bytes(POLICY_CODEC.encode(host.answer(request)))
-            except (EOFError, BrokenPipeError, ConnectionResetError):
+                # nothing here keeps the request: its images' slot is free before the answer leaves
+                channel.send(parcel(host.answer(message(channel.receive()))))
+            except (EOFError, BrokenPipeError):
                 return  # the parent is gone
 
 

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from multiprocessing import Pipe
+from dataclasses import astuple
 from types import TracebackType
 from typing import Any, Self
 
 from takt.runtime.inference import Inference, PolicyError
-from takt.runtime.wire import POLICY_CODEC, Done, Failed, Infer, Load, Reply, Request, Reset
+from takt.runtime.messages import Done, Failed, Infer, Load, Reply, Request, Reset, message, parcel
+from takt.runtime.shared_memory import Channel, open_pair
 from takt.types import ActionChunk, Observation, Seconds
 
 LOAD_TIMEOUT_S = 300.0  # importing torch and reading a large checkpoint from a cold disk
@@ -32,17 +33,20 @@ class PolicyProcess:
         """Start loading; returns at once. `factory` is "module:function", `kwargs` JSON-able."""
         self._pending = 0
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        self._pipe, child_end = Pipe()
-        with child_end:
+        ours, childs = open_pair()
+        self._channel = Channel(ours)
+        try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "takt.runtime.policy_host", str(child_end.fileno())],
-                pass_fds=[child_end.fileno()],
+                [sys.executable, "-m", "takt.runtime.policy_host", str(childs)],
+                pass_fds=astuple(childs),
                 env=_child_environment(threads),
                 stdin=subprocess.DEVNULL,
                 stdout=self._stderr,
                 stderr=self._stderr,
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the parent only
             )
+        finally:
+            childs.close()
         self._send(Load(factory=factory, kwargs=dict(kwargs)))
 
     @property
@@ -76,7 +80,7 @@ class PolicyProcess:
 
     def ready(self) -> bool:
         """Whether the answer, or the news of a death, is here."""
-        return self._pipe.poll(0)
+        return self._channel.ready()
 
     def result(self) -> Inference:
         """Wait for the plan of the last `submit`."""
@@ -86,8 +90,8 @@ class PolicyProcess:
         return reply
 
     def close(self) -> None:
-        """End the child: first by closing its pipe, then by force. Idempotent."""
-        self._pipe.close()
+        """End the child: first by hanging up, then by force. Idempotent."""
+        self._channel.close()
         try:
             self._process.wait(CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -97,19 +101,19 @@ class PolicyProcess:
 
     def _send(self, request: Request) -> None:
         try:
-            self._pipe.send_bytes(POLICY_CODEC.encode(request))
+            self._channel.send(parcel(request))
         except OSError as error:
             raise self._death() from error
         self._pending += 1
 
     def _receive(self, timeout_s: Seconds) -> Done | Inference:
         try:
-            if not self._pipe.poll(timeout_s):
+            if not self._channel.ready(timeout_s):
                 raise PolicyDiedError(
                     f"expected an answer from the policy within {timeout_s:.0f} s, got none; "
                     "is the machine overloaded or the model too large for it?"
                 )
-            reply: Reply = POLICY_CODEC.decode(self._pipe.recv_bytes())
+            reply: Reply = message(self._channel.receive())
         except (EOFError, OSError) as error:
             raise self._death() from error
         self._pending -= 1

@@ -4,61 +4,20 @@ Only the classes named in the codec are ever built; nothing is unpickled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgpack
 import numpy as np
 
-from takt.runtime.inference import Inference
-from takt.types import ActionChunk, Observation, TaktError
+from takt.types import TaktError
 
 _TYPE, _ARRAY = "__type__", "__ndarray__"
-_KINDS = "biuf"  # bool, signed, unsigned, float: never object or string
+ARRAY_KINDS = "biuf"  # bool, signed, unsigned, float: never object or string
 
 
 class WireError(TaktError):
     """Bytes that are not one of our messages."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """Parent to child, once: build the policy. `factory` is "module:function"."""
-
-    factory: str
-    kwargs: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reset:
-    """Parent to child: begin an episode."""
-
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Infer:
-    """Parent to child: plan."""
-
-    observation: Observation
-    committed: ActionChunk | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """Child to parent: a `Load` or `Reset` succeeded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """Child to parent: an exception's name and text."""
-
-    error: str
-    text: str
-
-
-Request = Load | Reset | Infer
-Reply = Done | Failed | Inference
 
 
 class Codec:
@@ -105,13 +64,10 @@ class Codec:
     def _build(self, value: dict[Any, Any]) -> Any:  # noqa: ANN401
         if _ARRAY in value:
             dtype = np.dtype(value[_ARRAY])
-            if dtype.kind not in _KINDS:
+            if dtype.kind not in ARRAY_KINDS:
                 raise ValueError(f"array dtype {dtype}")
             # a copy, because torch wants writable memory
             return np.frombuffer(value["data"], dtype).reshape(value["shape"]).copy()
         if _TYPE in value:
             return self._classes[value.pop(_TYPE)](**value)
         return value
-
-
-POLICY_CODEC = Codec(Load, Reset, Infer, Done, Failed, Inference, Observation, ActionChunk)
