@@ -14,7 +14,7 @@ import pytest
 from takt.datasets import vision_language_files, vision_language_row
 from takt.datasets.errors import NotADatasetError
 from takt.datasets.vision_language_row import Row
-from takt.datasets.vision_language_set import RowError, VisionLanguageSet
+from takt.datasets.vision_language_set import BadRowError, RowError, VisionLanguageSet
 from takt.datasets.vision_language_writer import encode_image, read_notes, write_rows
 from takt.types import TaktError, Turn
 
@@ -207,7 +207,7 @@ def test_a_draw_skips_damaged_rows_where_it_may(jsonl):
     assert sum(counts) == 300
     assert found.skipped == {1}
     strict = VisionLanguageSet.open([path])
-    with pytest.raises(RowError):
+    with pytest.raises(BadRowError, match=r"\.jsonl: row 1: .*; mend it, .*--skip-bad"):
         [strict.draw(np.random.default_rng(seed)) for seed in range(100)]
 
 

@@ -12,7 +12,7 @@ import torch
 from takt.datasets.body import BodyEpisodes, describe
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.vision_language_row import Row
-from takt.datasets.vision_language_set import RowError
+from takt.datasets.vision_language_set import BadRowError
 from takt.datasets.vision_language_writer import encode_image, write_rows
 from takt.datasets.writer import LeRobotWriter
 from takt.embodiments import load_embodiment
@@ -117,7 +117,7 @@ def test_conversations_are_learnt_beside_the_frames(init, tmp_path):
         frames_per_conversation=2,
         conversations=(tmp_path / "set.jsonl",),
     )
-    with pytest.raises(RowError, match=r"set.jsonl: row 1: .*00000001.jpg"):
+    with pytest.raises(BadRowError, match=r"set.jsonl: row 1: .*00000001.jpg.*--skip-bad"):
         train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
     reports = train(FIXTURES / "v21_image_0.3.2", init, tmp_path, replace(config, skip_bad=True))
     assert all(report.losses["words"] > 0 for report in reports)

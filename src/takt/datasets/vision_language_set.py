@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from takt.datasets.errors import CorruptFileError, NotADatasetError
+from takt.datasets.errors import CorruptFileError, DatasetError, NotADatasetError
 from takt.datasets.vision_language_files import RowFile, open_file, set_files
 from takt.datasets.vision_language_row import Row, parse_row
 from takt.types import Conversation, TaktError
@@ -25,6 +25,15 @@ class RowError(CorruptFileError):
         """Name the file and the row, counted from 0, in front of the message."""
         super().__init__(path, f"row {row}: {message}")
         self.row = row
+
+
+class BadRowError(DatasetError):
+    """A drawn row is damaged, and such rows are not to be skipped."""
+
+    def __init__(self, error: RowError) -> None:
+        """Say what is wrong and how to go on."""
+        advice = "mend it, or run again with --skip-bad to leave such rows out"
+        super().__init__(error.path, f"{error.reason}; {advice}")
 
 
 class VisionLanguageSet:
@@ -100,14 +109,21 @@ class VisionLanguageSet:
             raise RowError(file.path, number, str(error)) from error
 
     def draw(self, rng: np.random.Generator) -> Conversation:
-        """Any row with the same chance; damaged ones raise, or are drawn again and noted."""
+        """Any row with the same chance.
+
+        Where a row is damaged another one is drawn, and it is noted, if such rows are skipped.
+
+        Raises:
+            BadRowError: a row is damaged and not to be skipped.
+            NotADatasetError: there are hardly any others.
+        """
         for _ in range(_MOST_DRAWS):
             index = int(rng.integers(len(self)))
             try:
                 return self[index]
-            except RowError:
+            except RowError as error:
                 if not self._skip_bad:
-                    raise
+                    raise BadRowError(error) from error
                 self.skipped.add(index)
         raise NotADatasetError(
             self._files[0].path, f"{_MOST_DRAWS} rows in a row are damaged; mend the set"
