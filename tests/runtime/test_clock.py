@@ -1,6 +1,9 @@
 """Neither clock drifts."""
 
+import random
 import time
+
+import pytest
 
 from takt.runtime.clock import VirtualClock, WallClock
 
@@ -24,3 +27,31 @@ def test_wall_clock_keeps_its_phase_through_an_overrun() -> None:
     assert clock.missed >= 3
     assert elapsed >= (20 + clock.missed) * dt, "late periods are skipped, never made up in a burst"
     assert abs(clock.now() - 20 * dt) < 1e-12, "control time counts executed ticks"
+
+
+class FakeTime:
+    """Time that passes only in sleep, which always takes too long, as on a loaded machine."""
+
+    def __init__(self) -> None:
+        self._draw = random.Random(0)
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds + self._draw.uniform(0, 0.008)
+
+
+def test_wall_clock_does_not_drift_and_knows_how_late_each_tick_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeTime()
+    monkeypatch.setattr("takt.runtime.clock.time", fake)
+    dt = 0.01
+    clock = WallClock(dt)
+    for _ in range(10_000):
+        clock.tick()
+        assert 0.0 <= clock.lateness <= 0.008 + 1e-9
+    assert clock.missed == 0
+    assert abs(fake.now - 1000.0 - clock.lateness - clock.now()) < 1e-6

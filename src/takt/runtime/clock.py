@@ -53,6 +53,8 @@ class WallClock:
         self._deadline_index = 0
         self._origin = time.monotonic()
         self.missed = 0
+        self.lateness: Seconds = 0.0
+        """How long after its deadline this tick began."""
 
     def now(self) -> Seconds:
         """Control time of this tick."""
@@ -62,9 +64,16 @@ class WallClock:
         """Sleep until the next absolute deadline."""
         self._ticks += 1
         self._deadline_index += 1
-        late = time.monotonic() - (self._origin + self._deadline_index * self._dt)
+        now = time.monotonic()
+        late = now - self._deadline()
         if late >= 0:
             skipped = int(late / self._dt) + 1
             self._deadline_index += skipped
             self.missed += skipped
-        time.sleep(max(0.0, self._origin + self._deadline_index * self._dt - time.monotonic()))
+        # Python turns the rest into an absolute deadline at once: no error adds up, and under load
+        # sleeping on our own absolute deadline woke no earlier
+        time.sleep(max(0.0, self._deadline() - now))
+        self.lateness = time.monotonic() - self._deadline()
+
+    def _deadline(self) -> Seconds:
+        return self._origin + self._deadline_index * self._dt
