@@ -24,6 +24,7 @@ from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.pretrain import PretrainConfig, run, training
 from takt.recipes.watch import WatchConfig
 from takt.training.batches import Batcher
+from takt.training.body_statistics import DeadStatisticsError
 from takt.training.flow_objective import OBJECTIVES, PAPER, SYNCHRONOUS
 from takt.training.mixture import Mixture, RobotFrames
 from takt.training.shards import WHOLE, Shard
@@ -114,6 +115,22 @@ def test_what_is_refused_leaves_the_folder_free_and_bad_episodes_are_left_out(fo
     assert set(load_checkpoint(policy).bodies) == {"one"}
 
 
+def test_an_axis_that_never_moves_and_uneven_ranks_claim_nothing(folder, tmp_path, monkeypatch):
+    with LeRobotWriter(tmp_path / "one", tiny.BODY, extras={tiny.POINTS_KEY: 12}) as writer:
+        still = tiny.episode(0)
+        still.actions[:, 1] = 0.5
+        writer.add_episode(still)
+    body(tmp_path, "one")
+    path, out = mixture(tmp_path, "one", words=False), tmp_path / "out"
+    config = replace(FEW, model=str(tiny_config(tmp_path)), words=0)
+    with pytest.raises(DeadStatisticsError, match="left_jaw"):
+        pretrain(config, path, out)
+    monkeypatch.setattr("takt.training.parallel.world_size", lambda: 3)
+    with pytest.raises(TaktError, match="divide a batch of 8"):
+        pretrain(config, mixture(folder, "one", words=False), out)
+    assert not (out / "run.json").exists()
+
+
 def test_two_ranks_pretrain_and_measure_together(folder, tmp_path):
     path = mixture(folder, "one", "two")
     config = replace(FEW, model=str(tiny_config(tmp_path)), words=0, choice=1, expert=2)
@@ -148,6 +165,8 @@ def test_words_need_conversations(folder, tmp_path):
         pretrain(FEW, mixture(folder, "one", words=False), tmp_path)
     with pytest.raises(TaktError, match="a stage"):
         PretrainConfig(choice=0, expert=0)
+    with pytest.raises(TaktError, match="positive --lr, got 0"):
+        PretrainConfig(lr=0.0)
 
 
 def test_batches_are_of_one_body_and_come_as_often_as_they_weigh():

@@ -1,5 +1,6 @@
 """Both pre-training stages on a mixture of robots and conversations (paper section 2.2)."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from takt.datasets.mixture_file import MixtureFile
 from takt.embodiments import embodiment_spec
 from takt.embodiments.slot_table import require_one_layout, slot_table
+from takt.extras import require_extra
 from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
 from takt.recipes.run_folder import body_facts, claim, is_claimed
@@ -53,8 +55,9 @@ class PretrainConfig:
     """Frames an update."""
     lr: float | None = None
     """Peak learning rate; by default 1e-3 below 100 M parameters and 1e-4 above."""
-    engine: Literal["replicated", "sharded"] = "replicated"
-    """sharded: weights, gradients and optimiser are shared out over the ranks (FSDP2)."""
+    engine: Literal["replicated", "sharded", "deepspeed"] = "replicated"
+    """sharded: weights, gradients and optimiser are shared out over the ranks (FSDP2); deepspeed:
+    gradients and optimiser are, by DeepSpeed (ZeRO-2)."""
     recompute: bool = False
     """Keep no layer's activations but its input: less memory, a third more time."""
     frames_per_conversation: int = 6
@@ -78,6 +81,8 @@ class PretrainConfig:
                 )
         if not 0 <= self.validation < 1:
             raise TaktError(f"expected --validation in 0..1, 1 excluded, got {self.validation}")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise TaktError(f"expected a positive --lr, got {self.lr}")
         if not any((self.words, self.choice, self.expert, self.post)):
             raise TaktError("expected a stage with steps, got none; choose --choice or --expert")
 
@@ -86,7 +91,7 @@ def training(config: PretrainConfig) -> "TrainingConfig":
     """The stages as the pipeline runs them."""
     from takt.policies.xr0.config import XR0_POSTTRAIN
     from takt.policies.xr0.presets import preset_or_file
-    from takt.training.engine import Replicated, Sharded
+    from takt.training.engine import ENGINES
     from takt.training.flow_objective import OBJECTIVES
     from takt.training.loop import LoopConfig
     from takt.training.model_size import is_small
@@ -94,11 +99,10 @@ def training(config: PretrainConfig) -> "TrainingConfig":
 
     model = preset_or_file(config.model, XR0_POSTTRAIN)
     small = is_small(model)
-    engine = {"replicated": Replicated, "sharded": Sharded}[config.engine]
     loops = {name: _loop(config, number, small) for number, name in enumerate(STAGES)}
     return TrainingConfig(
         model=model,
-        engine=engine(recompute=config.recompute),
+        engine=ENGINES[config.engine](recompute=config.recompute),
         horizon=config.horizon,
         execute=config.execute,
         candidates=4,
@@ -127,7 +131,7 @@ def _loop(config: PretrainConfig, number: int, small: bool) -> "LoopConfig | Non
     return LoopConfig(
         steps=steps,
         batch_size=config.batch,
-        lr=config.lr or (1e-3 if small else 1e-4),
+        lr=(1e-3 if small else 1e-4) if config.lr is None else config.lr,
         bf16=True,
         seed=10 * config.seed + number,
         save_every_s=save_every_s(small),
@@ -154,6 +158,8 @@ def run(
 
     require_processes("--ranks", ranks)
     watch.require()
+    if config.engine == "deepspeed":
+        require_extra("deepspeed", "--engine deepspeed")
     found = MixtureFile.read(mixture)
     specs = [embodiment_spec(robot.body) for robot in found.robots]
     require_one_layout(specs)
@@ -197,13 +203,16 @@ def _train(
 ) -> None:
     """One rank. What is refused before the first step leaves the folder free for other settings."""
     from takt.training.measures import Measures
-    from takt.training.parallel import on_first_rank, rank
-    from takt.training.pipeline import begin, train_frames
+    from takt.training.parallel import on_first_rank, rank, world_size
+    from takt.training.pipeline import begin, fit_bodies, train_frames
+    from takt.training.shards import Shard
 
+    Shard(rank(), world_size()).rows(config.batch)
     recipe = training(config)
     start = begin(recipe, config.init)
     words = _conversations(config, mixture, start)
     data = _read(config, mixture, specs, start, out / "frames")
+    fit_bodies(start, data.robots, recipe)
     on_first_rank(claim, out, settings)
     with Watch(watch, out, out) as watched:
         measures = Measures(

@@ -145,16 +145,25 @@ def train_frames(
         DeadStatisticsError: an action axis never moves.
     """
     start = begin(config) if start is None else start
+    fit_bodies(start, robots, config)
+    names = [name for name in STAGES if getattr(config, name) is not None]
+    run_stages(names, start, robots, config, out, report, converse, measures)
+    if rank() == 0:
+        save_checkpoint(out / "policy", start, WEIGHTS_DTYPE)
+
+
+def fit_bodies(start: Checkpoint, robots: Sequence[RobotFrames], config: TrainingConfig) -> None:
+    """Give `start` the statistics of the bodies that it does not know.
+
+    Raises:
+        DeadStatisticsError: an action axis never moves.
+    """
     for robot in robots:
         name = robot.spec.name
         if name not in start.bodies:
             same = [frames for each in robots if each.spec.name == name for frames in each.frames]
             start.bodies[name] = fit(same, robot.spec, config)
         require_alive(start.body(name), robot.spec)
-    names = [name for name in STAGES if getattr(config, name) is not None]
-    run_stages(names, start, robots, config, out, report, converse, measures)
-    if rank() == 0:
-        save_checkpoint(out / "policy", start, WEIGHTS_DTYPE)
 
 
 def begin(config: TrainingConfig, backbone: Path | None = None) -> Checkpoint:
