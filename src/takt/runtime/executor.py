@@ -235,10 +235,11 @@ def _on_control_clock(observation: Observation, now: Seconds) -> Observation:
 
 def _hold_target(observation: Observation, body: Embodiment) -> np.ndarray:
     """Where the body stands, as an action: what the cold start holds."""
-    space = body.spec.action_space
-    if observation.state.shape != space.low.shape:
+    space, names = body.spec.action_space, body.spec.state_names
+    if observation.state.shape != (len(names),) or not set(space.names) <= set(names):
         raise TaktError(
-            f"body {body.spec.name!r}: expected a state of {len(space.names)} values, one per "
+            f"body {body.spec.name!r}: expected a state of {len(names)} values that has every "
             f"action axis, got {observation.state.shape}; let observe() report the measured axes"
         )
-    return np.clip(observation.state, space.low, space.high).astype(np.float32)
+    place = observation.state[[names.index(name) for name in space.names]]
+    return np.clip(place, space.low, space.high).astype(np.float32)

@@ -1,0 +1,116 @@
+"""One cell of the delay benchmark: a strategy with the networks of one training seed at one delay.
+
+Every episode runs through takt's own executor on the virtual clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from takt.benchmarks.delay_fleet import Planner, Seat, run_fleet
+from takt.benchmarks.delay_measures import has_loop, reactions
+from takt.benchmarks.delay_strategies import Strategy, chunking, latency
+from takt.benchmarks.motion import Motion, measure
+from takt.runtime.clock import VirtualClock
+from takt.runtime.executor import Executor
+from takt.runtime.inference import Corrector
+from takt.runtime.safety import Governor, step_limits
+from takt.simulation.track.body import TrackBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellKey:
+    """What is run: `seed` is the training's; `jitter` scatters the delay and adds spikes."""
+
+    strategy: Strategy
+    seed: int
+    delay: int
+    jitter: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What came of it, as sums that pool over cells.
+
+    Attributes:
+        episodes: How many.
+        successes: See `Verdict.success`.
+        collisions: Episodes in which the obstacle was touched.
+        loops: Episodes with a repeated motion for nothing.
+        on_target: Sum over episodes of the share of time on the target.
+        motion: Stalls, seams, jerk.
+        reactions: One a perturbation, ticks.
+    """
+
+    episodes: int
+    successes: int
+    collisions: int
+    loops: int
+    on_target: float
+    motion: Motion
+    reactions: tuple[int, ...]
+
+    def __add__(self, other: Self) -> Self:
+        """Pool two."""
+        return type(self)(
+            episodes=self.episodes + other.episodes,
+            successes=self.successes + other.successes,
+            collisions=self.collisions + other.collisions,
+            loops=self.loops + other.loops,
+            on_target=self.on_target + other.on_target,
+            motion=self.motion + other.motion,
+            reactions=self.reactions + other.reactions,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What `of_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, facts: dict[str, Any]) -> Self:
+        """What `to_json` gave."""
+        motion, ticks = Motion(**facts["motion"]), tuple(facts["reactions"])
+        return cls(**{**facts, "motion": motion, "reactions": ticks})
+
+
+def run_cell(
+    key: CellKey, plan: Planner, episodes: Sequence[int], corrector: Corrector | None = None
+) -> Cell:
+    """Run the episodes of the seeds `episodes`.
+
+    Args:
+        key: The strategy and the delay.
+        plan: Plans for many episodes at once, by their place in `episodes`.
+        episodes: Seeds.
+        corrector: The head of the corrected strategy.
+    """
+
+    def episode(number: int, seat: Seat) -> Cell:
+        return _run_episode(key, episodes[number], seat, corrector)
+
+    first, *others = run_fleet(len(episodes), plan, episode)
+    return sum(others, start=first)
+
+
+def _run_episode(key: CellKey, seed: int, seat: Seat, corrector: Corrector | None) -> Cell:
+    body = TrackBody(seed)
+    executor = Executor(
+        body,
+        seat,
+        chunking(key.strategy, key.delay, jitter=key.jitter),
+        clock=VirtualClock(body.spec.dt),
+        latency=latency(key.strategy, key.delay, seed, jitter=key.jitter),
+        governor=Governor(body.spec.action_space, step_limits(body.spec)),
+        corrector=corrector,
+    )
+    trace = executor.run(lambda: body.finished)
+    verdict = body.verdict()
+    return Cell(
+        episodes=1,
+        successes=int(verdict.success),
+        collisions=int(verdict.collided),
+        loops=int(has_loop(body.places, body.target)),
+        on_target=verdict.on_target,
+        motion=measure(trace, body.spec, key.delay),
+        reactions=tuple(reactions(trace, body.reversals, corrected=corrector is not None)),
+    )

@@ -1,0 +1,1 @@
+"""A pan-tilt pointer that follows a target round an obstacle."""

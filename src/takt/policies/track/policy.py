@@ -1,0 +1,138 @@
+"""The tracking policy: one sample as `Policy`, or many episodes' inferences in one batch.
+
+Angles in rad; a chunk is planned relative to where the body was observed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from takt.embodiments.track.spec import SPEC
+from takt.policies.track import sampling
+from takt.policies.track.checkpoint import load
+from takt.policies.track.model import TrackDiT
+from takt.types import ActionChunk, Observation
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one episode keeps: its noise, and the last plan where the sampler looks at it."""
+
+    rng: np.random.Generator
+    last: ActionChunk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One inference."""
+
+    memory: Memory
+    observation: Observation
+    committed: ActionChunk | None
+
+
+class TrackPlanner:
+    """Plans for many episodes at once."""
+
+    def __init__(self, model: TrackDiT, *, guided: bool = False) -> None:
+        """`guided`: inpaint by guidance at inference (RTC) instead of by a clean prefix."""
+        self._model, self._guided = model, guided
+
+    def begin(self, seed: int) -> Memory:
+        """A new episode, whose noise depends on `seed` only."""
+        return Memory(np.random.default_rng(seed))
+
+    def plan(self, jobs: Sequence[Job]) -> list[ActionChunk]:
+        """Chunks of `jobs`, in their order; those alike are computed together."""
+        found: dict[int, ActionChunk] = {}
+        noise = [self._noise(job) for job in jobs]
+        for kind in sorted({_kind(job) for job in jobs}):
+            rows = [row for row, job in enumerate(jobs) if _kind(job) == kind]
+            same = [jobs[row] for row in rows]
+            chunks = self._sample(same, torch.stack([noise[row] for row in rows]), *kind)
+            for row, job, actions in zip(rows, same, chunks, strict=True):
+                found[row] = self._finish(job, actions)
+        return [found[row] for row in range(len(jobs))]
+
+    def _noise(self, job: Job) -> Tensor:
+        config = self._model.config
+        drawn = job.memory.rng.standard_normal((config.horizon, config.action_dim))
+        return torch.from_numpy(drawn.astype(np.float32))
+
+    def _sample(self, jobs: Sequence[Job], noise: Tensor, committed: int, known: int) -> np.ndarray:
+        """(B, T, D) absolute actions."""
+        model = self._model
+        raw = torch.from_numpy(np.stack([job.observation.state for job in jobs]))
+        place, state = raw[:, : model.config.action_dim], model.normalised(raw)
+        if model.config.network == "streaming":
+            chunk = sampling.sample_streamed(model, state, noise)
+        elif committed == 0:
+            chunk = sampling.sample(model, state, noise)
+        else:
+            past = torch.from_numpy(np.stack([_past(job, committed, known) for job in jobs]))
+            old = model.encode(past, place)
+            if self._guided:
+                weights = sampling.guidance_weights(model.config.horizon, committed, known)
+                fill = (0, 0, 0, model.config.horizon - known)
+                old = torch.nn.functional.pad(old, fill)
+                chunk = sampling.sample_guided(model, state, noise, old, weights[None])
+            else:
+                chunk = sampling.sample(model, state, noise, old)
+        return model.decode(chunk, place).numpy()
+
+    def _finish(self, job: Job, actions: np.ndarray) -> ActionChunk:
+        space = SPEC.action_space
+        chunk = ActionChunk(
+            stamp=job.observation.stamp,
+            dt=SPEC.dt,
+            actions=np.clip(actions, space.low, space.high),
+        )
+        job.memory.last = chunk
+        return chunk
+
+
+class TrackPolicy:
+    """A planner and the memory of one episode: a `Policy`."""
+
+    def __init__(self, planner: TrackPlanner) -> None:
+        """Seed 0 until it is reset."""
+        self._planner = planner
+        self._memory = planner.begin(0)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrackPolicy":
+        """A trained network that inpaints as it was trained to."""
+        return cls(TrackPlanner(load(path)))
+
+    def reset(self, seed: int) -> None:
+        """Start an episode whose noise depends on `seed` only."""
+        self._memory = self._planner.begin(seed)
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        """Plan from `observation.stamp`; committed actions come back as the chunk's start."""
+        return self._planner.plan([Job(self._memory, observation, committed)])[0]
+
+
+def _kind(job: Job) -> tuple[int, int]:
+    """Committed actions, and how much of the last plan is known from there on."""
+    if job.committed is None:
+        return 0, 0
+    committed, last = len(job.committed.actions), job.memory.last
+    if last is None:
+        return committed, committed
+    left = len(last.actions) - last.index_at(job.observation.stamp)
+    return committed, max(committed, left)
+
+
+def _past(job: Job, committed: int, known: int) -> np.ndarray:
+    """(known, D): the committed actions, then what the last plan said of the time after them."""
+    assert job.committed is not None
+    actions, last = job.committed.actions[:committed], job.memory.last
+    if known > committed and last is not None:
+        later = last.index_at(job.observation.stamp) + committed
+        actions = np.concatenate([actions, last.actions[later : later + known - committed]])
+    return actions.astype(np.float32)

@@ -1,0 +1,1 @@
+"""The pointer's world: an erratic target, an obstacle with two ways round, a scripted expert."""
