@@ -24,13 +24,12 @@ def recorder(monkeypatch):
 ARGV = ["record", "nut-station", "--episodes", "25", "--out", "somewhere"]
 
 
-def test_a_pipe_gets_a_line_every_ten_episodes(recorder, capsys):
+def test_a_pipe_gets_few_lines(recorder, capsys):
     assert main([*ARGV, "--json"]) == 0
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
-        "episode 10/25 (seed 11)",
-        "episode 20/25 (seed 21)",
-        "episode 25/25 (seed 26)",
+        "episodes 1/25 (seed 2)",
+        "episodes 25/25 (seed 26)",
     ]
     assert shown.out.splitlines()[-1] == '{"episodes": 25, "failed": 1}'
 

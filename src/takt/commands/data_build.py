@@ -2,9 +2,8 @@
 
 import json as json_format
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -188,12 +187,14 @@ def _write(
 ) -> int:
     """Write each source into its folder; `report` is more for the JSON object."""
     from takt.datasets.conversion import convert
+    from takt.recipes.progress import Progress
 
     written: list[dict[str, Any]] = []
     for source, folder, origin in targets:
         try:
-            with progress(len(source), folder) as advance:
-                result = convert(source, folder, origin, skip_bad=command.skip_bad, report=advance)
+            with Progress(sys.stderr) as progress:
+                show = partial(progress.show, str(folder), len(source))
+                result = convert(source, folder, origin, skip_bad=command.skip_bad, report=show)
         except KeyboardInterrupt:
             print(
                 f"takt data: interrupted; finished episodes are kept in {folder}. "
@@ -209,24 +210,3 @@ def _write(
     if command.json:
         print(json_format.dumps({"written": written, **(report or {})}, ensure_ascii=False))
     return 0
-
-
-@contextmanager
-def progress(episodes: int, folder: Path) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a line for every tenth of the way; both on stderr."""
-    if not sys.stderr.isatty():
-        tenth = max(1, episodes // 10)
-
-        def log(done: int) -> None:
-            if done and (done % tenth == 0 or done == episodes):
-                print(f"{folder}: {done}/{episodes}", file=sys.stderr, flush=True)
-
-        yield log
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        bar = bars.add_task(str(folder), total=episodes)
-        yield lambda done: bars.update(bar, completed=done)

@@ -3,12 +3,13 @@
 import json as json_format
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from takt.commands.data_build import SKIP_BAD, progress
+from takt.commands.data_build import SKIP_BAD
 from takt.datasets.labelling.config import LabelConfig
 from takt.recipes.label_models import ModelFolders
 from takt.types import TaktError
@@ -57,6 +58,7 @@ def run_label(command: Label) -> int:
     """Label, and say what came of it and what was left out."""
     from takt.datasets.lerobot_source import LeRobotSource
     from takt.recipes.labelling import LabelJob, label, left_out
+    from takt.recipes.progress import Progress
 
     command.models.require_use(command.config)
     _require_device(command)
@@ -67,8 +69,9 @@ def run_label(command: Label) -> int:
         print(f"takt data: not asked about: {line}", file=sys.stderr)
     episodes = len(LeRobotSource.open(command.dataset))
     try:
-        with progress(episodes, command.out) as advance:
-            made = label(job, _executor(command), skip_bad=command.skip_bad, report=advance)
+        with Progress(sys.stderr) as progress:
+            show = partial(progress.show, str(command.out), episodes)
+            made = label(job, _executor(command), skip_bad=command.skip_bad, report=show)
     except KeyboardInterrupt:
         print(
             f"takt data: interrupted; finished episodes are kept in {command.out}. "

@@ -1,9 +1,11 @@
 """`takt eval vl`: ask a checkpoint's vision-language backbone a benchmark's questions."""
 
 import json as json_format
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,19 +77,26 @@ def run_vl(command: Vl) -> int:
 
 
 def _evaluate(command: Vl, source: "Source", store: "AnswerStore", answer: "Answer") -> "Summary":
-    from rich.console import Console
-
     from takt.benchmarks.vision_language.evaluation import BadRows, evaluate, first, questions
-    from takt.benchmarks.vision_language.progress import AnswerProgress
     from takt.benchmarks.vision_language.store import SUMMARY
     from takt.benchmarks.vision_language.summary import summarise
     from takt.benchmarks.vision_language.table import benchmark_named
     from takt.datasets.atomic import write_atomically
+    from takt.recipes.progress import Progress
 
     benchmark, bad = benchmark_named(command.benchmark), BadRows(command.skip_bad)
     asked = first(questions(benchmark, source, bad), command.limit, benchmark)
-    with AnswerProgress(benchmark.title, source.count, Console(stderr=True)) as watcher:
-        answers = evaluate(benchmark, asked, answer, store, bad, watcher)
+    with Progress(sys.stderr) as progress:
+        show = partial(progress.show, benchmark.title, source.count)
+        show(0)
+        answers = evaluate(
+            benchmark,
+            asked,
+            answer,
+            store,
+            bad,
+            lambda done, mean: show(done, f"mean score {mean:.3f}"),
+        )
     summary = summarise(command.benchmark, str(command.policy), benchmark, answers, len(bad.errors))
     content = json_format.dumps(asdict(summary), indent=2)
     write_atomically(store.folder / SUMMARY, content.encode())

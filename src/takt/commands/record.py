@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,10 +35,19 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(RecordConfig, args=argv, prog="takt record")
     require_extra("sim,data", "takt record")
     from takt.recipes.demonstrations import record
+    from takt.recipes.progress import Progress
 
     try:
-        with _progress(config.episodes) as report:
-            recorded = record(config.out, config.episodes, config.seed, config.workers, report)
+        with Progress(sys.stderr) as progress:
+            show = partial(progress.show, "episodes", config.episodes)
+            show(0)
+            recorded = record(
+                config.out,
+                config.episodes,
+                config.seed,
+                config.workers,
+                lambda done, seed: show(done, f"(seed {seed})"),
+            )
     except KeyboardInterrupt:
         kept = len(list((config.out / "meta" / "episodes").glob("*/*.parquet")))
         print(
@@ -54,25 +62,3 @@ def main(argv: list[str]) -> int:
     if config.json:
         print(json.dumps({"episodes": recorded.episodes, "failed": recorded.failed}))
     return 0
-
-
-@contextmanager
-def _progress(episodes: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, else a line every ten episodes; both on stderr."""
-    if not sys.stderr.isatty():
-
-        def log(done: int, seed: int) -> None:
-            if done % 10 == 0 or done == episodes:
-                print(f"episode {done}/{episodes} (seed {seed})", file=sys.stderr, flush=True)
-
-        yield log
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        bar = bars.add_task("episodes", total=episodes)
-        yield lambda done, seed: bars.update(
-            bar, completed=done, description=f"episodes (seed {seed})"
-        )

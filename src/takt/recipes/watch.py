@@ -66,17 +66,17 @@ class Watch:
         self, config: WatchConfig, run: Path, folder: Path, stream: TextIO | None = None
     ) -> None:
         """Progress goes to `stream`, by default to standard output."""
-        from takt.training.progress import Progress
+        from takt.recipes.progress import Progress
 
         self._run, self._folder = run, folder
-        self._progress: Progress = Progress(stream)
+        self._progress = Progress(stream or sys.stdout)
         self._trackers: list[Tracker] = [TensorBoard(run)] if config.tensorboard else []
         self._trackers += [Wandb(run, config.wandb)] if config.wandb is not None else []
         self._open: tuple[str, MetricsFile, Divergence] | None = None
         self._page_failed = False
 
     def __enter__(self) -> Self:
-        """Show the bars."""
+        """Watch what is reported from here on."""
         self._progress.__enter__()
         return self
 
@@ -95,7 +95,9 @@ class Watch:
 
     def report(self, stage: str, step: StepReport) -> None:
         """After every step."""
-        self._progress.report(stage, step)
+        losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
+        detail = f"{losses} {step.samples_per_s:.0f} samples/s"
+        self._progress.show(stage, step.steps, step.step, detail)
         self.record(stage, step)
 
     def record(self, stage: str, metric: Metric) -> None:

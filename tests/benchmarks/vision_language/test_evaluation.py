@@ -38,8 +38,8 @@ class Oracle:
         self.prompts.append(prompt)
         return "Yes."
 
-    def asked(self, done, answer):
-        self.done = done
+    def report(self, done, mean):
+        self.shown = done, mean
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def run(data, folder, oracle, *, name="pope", skip=False):
     benchmark, bad = BENCHMARKS[name], BadRows(skip)
     asked = questions(benchmark, open_source(name, data), bad)
     with closing(AnswerStore(folder, replace(RUN, benchmark=name))) as store:
-        answers = evaluate(benchmark, asked, oracle, store, bad, oracle)
+        answers = evaluate(benchmark, asked, oracle, store, bad, oracle.report)
     return summarise(name, "p", benchmark, answers, len(bad.errors))
 
 
@@ -64,6 +64,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data, tmp_path):
     second = Oracle()
     summary = run(data, folder, second)
     assert len(second.prompts) == 2
+    assert second.shown == (5, 0.4)
     assert list(read_answers(folder)) == ["1", "2", "3", "4", "5"]
     whole = run(data, tmp_path / "whole", Oracle())
     assert summary == whole

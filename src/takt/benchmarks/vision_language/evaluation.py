@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -23,13 +22,6 @@ from takt.types import TaktError
 
 Answer = Callable[[Sequence[np.ndarray], str], str]
 """Images, each (height, width, 3) uint8 RGB, and a prompt: the reply, or UnanswerableError."""
-
-
-class Watcher(Protocol):
-    """Follows a run."""
-
-    def asked(self, done: int, answer: Answered) -> None:
-        """`done` questions have their answer; this is the last."""
 
 
 @dataclass(slots=True)
@@ -108,14 +100,17 @@ def evaluate(
     answer: Answer,
     store: AnswerStore,
     bad: BadRows,
-    watcher: Watcher,
+    report: Callable[[int, float], None],
 ) -> list[Answered]:
     """Ask what has no answer in `store` yet; every answer of `asked`, judged by today's rules.
+
+    `report` follows each with the number of answers and their mean score.
 
     Raises:
         TaktError: a row is damaged, or there was nothing to ask.
     """
     found: list[Answered] = []
+    scores = 0.0
     for question in asked:
         known = store.answers.get(question.key)
         try:
@@ -127,7 +122,8 @@ def evaluate(
         if judged != known:
             store.add(judged)
         found.append(judged)
-        watcher.asked(len(found), judged)
+        scores += judged.score
+        report(len(found), scores / len(found))
     if not found:
         raise TaktError(
             f"{store.folder}: expected questions, got none; is --data this benchmark's file?"
