@@ -11,6 +11,7 @@ import torch
 
 from takt.datasets.body import BodyEpisodes, describe
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.merging import split_episodes
 from takt.datasets.vision_language_row import Row
 from takt.datasets.vision_language_set import BadRowError
 from takt.datasets.vision_language_writer import encode_image, write_rows
@@ -211,6 +212,8 @@ def test_the_split_is_disjoint_and_keeps_one_to_train_on():
     train_on, held_out = hold_out(50, config.validation, config.seed)
     assert (len(train_on), len(held_out)) == (40, 10)
     assert sorted(train_on + held_out) == list(range(50))
+    assert held_out == split_episodes(50, config.validation, config.seed)[0]  # `takt data split`
+    assert hold_out(50, 0.0, config.seed) == (tuple(range(50)), ())
     assert hold_out(1, config.validation, config.seed) == ((0,), ())
     assert len(hold_out(4, config.validation, config.seed)[1]) == 1
 

@@ -13,6 +13,7 @@ from takt.datasets.body import BodyEpisodes
 from takt.datasets.errors import BadEpisodeError, DatasetError, EpisodeError
 from takt.datasets.frame_shards import FrameShards
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.merging import split_episodes
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.images import fit_images
 from takt.training.frames import SHARDS, Fit, Frames, stack_episodes
@@ -130,11 +131,14 @@ def held_out_frames(
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Episodes to train on and a `share` held out (one at least, if there are two), in order."""
-    held_out = max(1, round(share * count)) if share else 0
-    held_out = min(held_out, count - 1)
-    order = np.random.default_rng(seed).permutation(count).tolist()
-    return tuple(sorted(order[held_out:])), tuple(sorted(order[:held_out]))
+    """Episodes to train on and a `share` held out (one at least, if there are two), in order.
+
+    Those held out are the first part that `takt data split` makes with that share and seed.
+    """
+    if not share or count < 2:
+        return tuple(range(count)), ()
+    held_out, rest = split_episodes(count, share, seed)
+    return rest, held_out
 
 
 def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:
