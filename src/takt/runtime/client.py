@@ -1,0 +1,242 @@
+"""A policy on another host, as a `PolicyWorker`: the control loop never waits for the network.
+
+A thread of its own connects, sends, receives and connects again. What was asked and not answered
+when the connection broke is asked again; until then `ready()` is False and the body holds.
+"""
+
+import threading
+import time
+import uuid
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from websockets.exceptions import WebSocketException
+
+from takt.extras import require_extra
+from takt.runtime.client_connection import ServerAddress, ServerConnection
+from takt.runtime.clock_offset import ClockOffset
+from takt.runtime.inference import Inference, PolicyError
+from takt.runtime.server_messages import Ask, Begin
+from takt.runtime.server_replies import Done, Failed, Planned, Reply, ServerFacts
+from takt.runtime.wire import WireError
+from takt.types import ActionChunk, Observation, Seconds
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between attempts to connect, doubled each time
+GIVE_UP_S = 30.0
+ANSWER_TIMEOUT_S = 120.0
+CHECK_S = 0.2  # between looks whether an idle connection still stands, or all hope is lost
+
+
+class ConnectionLostError(PolicyError):
+    """The server could not be reached again in time."""
+
+
+class RemotePolicy:
+    """Asks a `PolicyServer`, one request at a time.
+
+    A server that comes back begins the episode anew with its seed: what a policy remembered of it
+    (its noise, its last chunk) is lost, the plan in execution is not.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        token: str | None = None,
+        certificate: Path | None = None,
+        jpeg_quality: int | None = None,
+        give_up_s: Seconds = GIVE_UP_S,
+    ) -> None:
+        """Start connecting; returns at once.
+
+        Args:
+            uri: "ws://host:port", or "wss://host:port" for TLS.
+            token: What the server was started with.
+            certificate: Whom to trust over TLS; None trusts what the system trusts.
+            jpeg_quality: Send images compressed, 1..95; None sends them as they are.
+            give_up_s: How long `result` and `reset` wait for a lost server.
+        """
+        self._address = ServerAddress(
+            uri=uri, robot=uuid.uuid4().hex, token=token, certificate=certificate
+        )
+        if jpeg_quality is not None:
+            require_extra("data", "sending JPEG images")
+        self._jpeg_quality, self._give_up_s = jpeg_quality, give_up_s
+        self.clock = ClockOffset()
+        self._changed = threading.Condition()
+        self._numbers = count(1)
+        self._facts: ServerFacts | None = None
+        self._connection: ServerConnection | None = None
+        self._seed: int | None = None
+        self._wanted: Begin | Ask | None = None
+        self._reply: Reply | None = None
+        self._refusal: PolicyError | None = None
+        self._lost_since: Seconds | None = time.monotonic()
+        self._lost_why = "no answer yet"
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="takt-remote", daemon=True)
+        self._thread.start()
+
+    @property
+    def facts(self) -> ServerFacts | None:
+        """What the server said of itself; None before the first connection."""
+        return self._facts
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def reset(self, seed: int) -> None:
+        """Drop what is in flight and begin a new episode; waits for the server.
+
+        Raises:
+            PolicyError: As `result`.
+        """
+        with self._changed:
+            self._seed = seed
+            self._want(Begin(number=next(self._numbers), seed=seed))
+            self._await_reply()
+
+    def submit(self, observation: Observation, committed: ActionChunk | None) -> None:
+        """Hand the observation to the sending thread; its arrays must not change any more."""
+        number = next(self._numbers)
+        with self._changed:
+            self._want(Ask(number=number, observation=observation, committed=committed))
+
+    def ready(self) -> bool:
+        """Whether `result` would return, or raise, at once; False while the server is away."""
+        with self._changed:
+            return self._reply is not None or (self._wanted is not None and self._hopeless())
+
+    def result(self) -> Inference:
+        """Wait for the plan of the last `submit`.
+
+        Raises:
+            ConnectionLostError: The server stayed away for longer than `give_up_s`.
+            RefusedError: It does not want us.
+            PolicyError: The policy failed, or nothing was submitted.
+        """
+        with self._changed:
+            reply = self._await_reply()
+        if not isinstance(reply, Planned):
+            raise PolicyError("expected submit() before result(), got no inference; submit first")
+        return Inference(chunk=reply.chunk, compute_s=reply.compute_s)
+
+    def close(self) -> None:
+        """Leave the server. Idempotent."""
+        with self._changed:
+            self._closed = True
+            connection = self._connection
+            self._changed.notify_all()
+        if connection is not None:
+            connection.close()
+        self._thread.join()
+
+    def _want(self, request: Begin | Ask) -> None:
+        self._wanted, self._reply = request, None
+        self._changed.notify_all()
+
+    def _hopeless(self) -> bool:
+        lost = self._lost_since
+        given_up = lost is not None and time.monotonic() - lost >= self._give_up_s
+        return given_up or self._refusal is not None or self._closed
+
+    def _await_reply(self) -> Planned | Done:
+        """The reply to what is wanted; `_changed` is held, and let go of while waiting."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while self._reply is None:
+            if self._wanted is None:
+                raise PolicyError("expected submit() before result(), got none; submit first")
+            if self._hopeless() or time.monotonic() > deadline:
+                self._wanted = None
+                raise self._refusal or self._despair()
+            self._changed.wait(CHECK_S)
+        reply, self._reply = self._reply, None
+        if isinstance(reply, Failed):
+            raise PolicyError(f"the policy failed with {reply.error}: {reply.text}")
+        return reply
+
+    def _despair(self) -> PolicyError:
+        if self._closed:
+            return PolicyError("expected an open RemotePolicy, got a closed one; make a new one")
+        if self._lost_since is None:
+            return PolicyError(
+                f"expected an answer from {self._address.uri} within {ANSWER_TIMEOUT_S:.0f} s, "
+                "got none; is the server overloaded?"
+            )
+        return ConnectionLostError(
+            f"expected {self._address.uri} to be back within {self._give_up_s:g} s, got no "
+            f"connection ({self._lost_why}); is `takt serve` running there?"
+        )
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._closed:
+            try:
+                self._connect()
+                pause = FIRST_PAUSE_S
+                self._converse()
+            except (OSError, WebSocketException) as error:
+                with self._changed:
+                    self._lost_since = self._lost_since or time.monotonic()
+                    self._lost_why = str(error) or type(error).__name__
+            except Exception as error:  # nobody else would tell the control loop
+                with self._changed:
+                    self._refusal = _as_policy_error(error)
+                    self._changed.notify_all()
+                return
+            finally:
+                if self._connection is not None:
+                    self._connection.close()
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _connect(self) -> None:
+        """Meet the server; begin the episode again if one was going on."""
+        connection = ServerConnection(self._address, self.clock, self._numbers.__next__)
+        with self._changed:
+            self._connection, self._facts = connection, connection.facts
+            seed = None if isinstance(self._wanted, Begin) else self._seed
+        if seed is not None:
+            connection.exchange(Begin(number=next(self._numbers), seed=seed), None)
+        with self._changed:
+            self._lost_since = None
+
+    def _converse(self) -> None:
+        """Ask whatever is wanted, until the connection breaks or we are closed."""
+        connection = self._connection
+        assert connection is not None
+        while not self._closed:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._wanted is not None, CHECK_S)
+                request = self._wanted
+            if request is None:
+                if not connection.is_open:
+                    raise ConnectionError("the connection ended while nothing was asked")
+                continue
+            try:
+                reply: Reply = connection.exchange(request, self._jpeg_quality)
+            except WireError as error:
+                reply = Failed(in_reply_to=None, error="WireError", text=str(error))
+            with self._changed:
+                if self._wanted is request:
+                    self._wanted, self._reply = None, reply
+                    self._changed.notify_all()
+
+
+def _as_policy_error(error: Exception) -> PolicyError:
+    if isinstance(error, PolicyError):
+        return error
+    return PolicyError(f"the robot's side of the connection failed with {error!r}")

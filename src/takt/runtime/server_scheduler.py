@@ -1,0 +1,242 @@
+"""Whose turn it is: one thread thinks for all robots, in the order in which they ask.
+
+A robot waits for its answer before it asks again, so the order of asking is a round robin: nobody
+gets two turns while another waits.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from takt.runtime.inference import PolicyError
+from takt.types import ActionChunk, Observation, Policy, Seconds, TaktError
+
+IDLE_S = 0.5  # between looks at a connection whose robot waits for its turn: pings are answered
+
+_log = logging.getLogger("takt.server")
+
+
+class BatchPolicy(Protocol):
+    """A policy without memory between inferences, which plans for several robots at once."""
+
+    def infer_batch(
+        self, observations: Sequence[Observation], committed: Sequence[ActionChunk | None]
+    ) -> Sequence[ActionChunk]:
+        """One chunk for each observation, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnePerRobot:
+    """Every robot has a policy of its own, with its memory and its seed; they think in turn.
+
+    All are built before the server is ready, so that no robot waits for another's to load.
+    """
+
+    factory: Callable[[], Policy]
+    robots: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneForAll:
+    """All robots share a policy that keeps nothing: at most `batch` of them in one inference.
+
+    A robot's `reset(seed)` is acknowledged and has no effect.
+    """
+
+    policy: BatchPolicy
+    robots: int = 8
+    batch: int = 8
+
+
+Policies = OnePerRobot | OneForAll
+
+
+class NoSeatError(TaktError):
+    """More robots than the server was started for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thought:
+    """A plan, the time its inference took and the time until its turn came."""
+
+    chunk: ActionChunk
+    compute_s: Seconds
+    waited_s: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    observation: Observation
+    committed: ActionChunk | None
+
+
+class _Job:
+    """Work for the thinking thread, and the lock that opens when it is done."""
+
+    def __init__(self, policy: Policy | None, work: int | _Question) -> None:
+        """`policy`: the robot's own, if it has one. `work`: an episode's seed, or a question."""
+        self.policy, self.work = policy, work
+        self.posted = time.perf_counter()
+        self.thought: Thought | None = None
+        self.error: Exception | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def wait(self, meanwhile: Callable[[], None]) -> None:
+        """Until it is done; calls `meanwhile` now and then.
+
+        Raises:
+            TaktError: The policy's own, or a `PolicyError` that names what else it raised.
+        """
+        while not self.done.acquire(timeout=IDLE_S):
+            meanwhile()
+        if isinstance(self.error, TaktError):
+            raise self.error
+        if self.error is not None:
+            name = type(self.error).__name__
+            raise PolicyError(f"the policy failed with {name}: {self.error}") from self.error
+
+
+class Seat:
+    """A robot's place at the server; one thread uses it."""
+
+    def __init__(self, policy: Policy | None, post: Callable[[_Job], None]) -> None:
+        """`policy`: the robot's own, if it has one. `post` hands a job to the thinking thread."""
+        self.policy, self._post = policy, post
+
+    def reset(self, seed: int, meanwhile: Callable[[], None]) -> None:
+        """Begin an episode; waits for its turn."""
+        job = _Job(self.policy, seed)
+        self._post(job)
+        job.wait(meanwhile)
+
+    def infer(
+        self,
+        observation: Observation,
+        committed: ActionChunk | None,
+        meanwhile: Callable[[], None],
+    ) -> Thought:
+        """Plan; waits for its turn.
+
+        Raises:
+            TaktError: The policy failed.
+        """
+        job = _Job(self.policy, _Question(observation, committed))
+        self._post(job)
+        job.wait(meanwhile)
+        assert job.thought is not None
+        return job.thought
+
+
+class Scheduler:
+    """Seats for the robots, and the thread that thinks for them."""
+
+    def __init__(self, policies: Policies) -> None:
+        """Builds the policies; returns when all are there."""
+        self._shared: BatchPolicy | None = None
+        self._batch = 1
+        match policies:
+            case OnePerRobot(factory=factory, robots=robots):
+                self._free: list[Policy | None] = [factory() for _ in range(robots)]
+            case OneForAll(policy=policy, robots=robots, batch=batch):
+                self._free = [None] * robots
+                self._shared, self._batch = policy, batch
+        self.robots = len(self._free)
+        self._lock = threading.Lock()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="takt-think", daemon=True)
+        self._thread.start()
+
+    def take_seat(self) -> Seat:
+        """A place for one more robot.
+
+        Raises:
+            NoSeatError: All are taken.
+        """
+        with self._lock:
+            if not self._free:
+                raise NoSeatError(
+                    f"expected at most {self.robots} robots, got one more; "
+                    "start the server with a higher --robots"
+                )
+            return Seat(self._free.pop(), self._jobs.put)
+
+    def leave(self, seat: Seat) -> None:
+        """Give the seat back."""
+        with self._lock:
+            self._free.append(seat.policy)
+
+    def close(self, timeout_s: Seconds) -> None:
+        """End the thread after what it is doing; wait for that until `timeout_s`."""
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        job = self._jobs.get()
+        while job is not None:
+            together, job = self._gather(job)
+            self._do(together)
+            for each in together:
+                each.done.release()
+            job = job or self._jobs.get()
+
+    def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None]:
+        """Questions that can be answered together, and the job after them if it was seen."""
+        jobs = [first]
+        while isinstance(first.work, _Question) and len(jobs) < self._batch:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                self._jobs.put(None)  # the end comes after this batch
+                break
+            if not isinstance(job.work, _Question):
+                return jobs, job
+            jobs.append(job)
+        return jobs, None
+
+    def _do(self, jobs: list[_Job]) -> None:
+        began = time.perf_counter()
+        try:
+            chunks = self._think(jobs)
+        except Exception as error:  # it belongs to the robot that asked, not to this thread
+            if len(jobs) > 1:  # nor to the others in its batch
+                for job in jobs:
+                    self._do([job])
+                return
+            if not isinstance(error, TaktError):
+                _log.exception("the policy failed")
+            jobs[0].error = error
+            return
+        spent = time.perf_counter() - began
+        for job, chunk in zip(jobs, chunks, strict=False):
+            job.thought = Thought(chunk=chunk, compute_s=spent, waited_s=began - job.posted)
+
+    def _think(self, jobs: list[_Job]) -> Sequence[ActionChunk]:
+        policy = jobs[0].policy
+        match [job.work for job in jobs]:
+            case [int(seed)]:
+                if policy is not None:
+                    policy.reset(seed)
+                return ()
+            case [_Question(observation, committed)] if policy is not None:
+                return (policy.infer(observation, committed),)
+            case works:
+                questions = [work for work in works if isinstance(work, _Question)]
+                assert self._shared is not None
+                chunks = self._shared.infer_batch(
+                    [question.observation for question in questions],
+                    [question.committed for question in questions],
+                )
+        if len(chunks) != len(jobs):
+            raise PolicyError(
+                f"expected a plan for each of {len(jobs)} observations, got {len(chunks)}; "
+                "mend the policy's infer_batch"
+            )
+        return chunks
