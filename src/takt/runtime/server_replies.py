@@ -6,6 +6,7 @@ openpi client gets no envelope, and an error as a text frame.
 """
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from takt.types import ActionChunk, Seconds
 class ServerFacts:
     """What a server says of itself on connection: openpi's `get_server_metadata()["takt"]`.
 
-    `horizon`, `execute`, `max_prefix` in ticks are the policy's; 0 where it did not say.
+    `horizon`, `execute`, `max_prefix` in ticks are the policy's, 0 where it did not say;
+    `prefix_time` as in its checkpoint: a prefix has the chunk's flow time, or that of clean actions.
     """
 
     policy: str
@@ -33,6 +35,7 @@ class ServerFacts:
     horizon: int = 0
     execute: int = 0
     max_prefix: int = 0
+    prefix_time: Literal["chunk", "one"] = "chunk"
     version: int = PROTOCOL_VERSION
 
 
@@ -130,6 +133,7 @@ def decode_facts(data: bytes | str) -> ServerFacts:
         horizon=fields.integer("horizon"),
         execute=fields.integer("execute"),
         max_prefix=fields.integer("max_prefix"),
+        prefix_time="one" if fields.text("prefix_time") == "one" else "chunk",
     )
 
 

@@ -40,6 +40,7 @@ class XR0Policy:
                 f"{config.state_length}; keep the history yourself and call `XR0.sample`"
             )
         self.embodiment = embodiment
+        self._checkpoint = checkpoint
         self.chunk_horizon = statistics.action.horizon
         self.execute_horizon = statistics.execute_horizon
         self.max_prefix = min(config.contract.max_prefix, self.chunk_horizon)
@@ -87,6 +88,10 @@ class XR0Policy:
         if quantise is not None:
             quantisation.quantise(runnable(checkpoint.model), quantise)
         return cls(checkpoint, embodiment)
+
+    def another(self) -> "XR0Policy":
+        """A policy for another robot: the same weights, an episode and a noise of its own."""
+        return XR0Policy(self._checkpoint, self.embodiment)
 
     def reset(self, seed: int) -> None:
         """Start an episode whose noise depends on `seed` only."""
