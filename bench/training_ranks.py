@@ -22,13 +22,14 @@ import torch
 import tyro
 
 from takt.embodiments.nut_station.spec import SPEC
+from takt.extras import missing_modules
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.nut_station import nut_station
 from takt.training.batches import Batcher
 from takt.training.checkpoint import saved_step
-from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.engine import Engine, Replicated, Sharded, ZeRO2
 from takt.training.frames import stack_episodes
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import launch, rank
@@ -50,6 +51,8 @@ ENGINES: dict[str, Engine] = {
     "sharded, recomputing": Sharded(recompute=True),
     "replicas of shards": Sharded(replicas=2),
 }
+if not missing_modules("deepspeed"):
+    ENGINES["deepspeed"] = ZeRO2()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.engine import Engine, Replicated, Sharded, ZeRO2
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.parallel import barrier, rank
 from takt.types import TaktError
@@ -18,6 +18,10 @@ COMPARISONS: dict[str, tuple[str, Engine]] = {
     "words": ("words", Replicated()),
     "sharded, recomputing": ("post", Sharded(recompute=True)),
     "replicas of shards": ("post", Sharded(replicas=2)),
+}
+DEEPSPEED: dict[str, tuple[str, Engine]] = {
+    "whole": ("post", ZeRO2()),
+    "words beside, recomputing": ("choice", ZeRO2(recompute=True)),
 }
 # SGD: AdamW turns a rounding of a gradient near 0 into a step of the learning rate.
 COMPARED = LoopConfig(
@@ -45,13 +49,22 @@ def train(
     return stage.state_dict(), losses
 
 
-def compare_then_die(folder: Path) -> None:
+def compare_then_die(
+    folder: Path, comparisons: dict[str, tuple[str, Engine]], killed: Engine
+) -> None:
     """Every comparison's weights, then a training that is killed at `KILLED_AT`."""
-    for name, (stage, engine) in COMPARISONS.items():
+    for name, (stage, engine) in comparisons.items():
         weights, _ = train(stage, COMPARED, folder / name, engine)
         torch.save(weights, folder / f"{name}.{rank()}")
     barrier()
-    train("post", STOPPED, folder / "stopped", Sharded(), KILLED_AT if rank() == 0 else None)
+    train("post", STOPPED, folder / "stopped", killed, KILLED_AT if rank() == 0 else None)
+
+
+def finish(folder: Path, engine: Engine) -> None:
+    """The killed training's other steps."""
+    weights, losses = train("post", STOPPED, folder / "stopped", engine)
+    if rank() == 0:
+        torch.save((weights, losses), folder / "finished")
 
 
 def complain() -> None:

@@ -139,3 +139,9 @@ def course(name: str) -> tuple[Stage, Source]:
         torch.manual_seed(0)
         return VisionLanguage(XR0(MODEL)), talk
     return stage(name, batches), CoTraining(batches, talk, 2) if name == "choice" else batches
+
+
+def largest_difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """Of any weight of two stages."""
+    assert a.keys() == b.keys()
+    return max((a[name] - b[name]).abs().max().item() for name in a)

@@ -12,9 +12,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "robomind": ("h5py",),
     "wandb": ("wandb",),
     "ray": ("ray",),
+    "deepspeed": ("deepspeed",),
 }
 # For one purpose each: `all` leaves them out, and nothing else misses them.
-SPECIAL = ("robomind", "ray", "wandb")
+SPECIAL = ("robomind", "ray", "wandb", "deepspeed")
 
 
 def missing_modules(extra: str) -> list[str]:

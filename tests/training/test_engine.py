@@ -6,7 +6,7 @@ import tiny
 import torch
 
 from takt.policies.common.layers import set_recompute
-from takt.training.engine import Replicated
+from takt.training.engine import Replicated, Sharded
 from takt.training.parallel import launch
 from takt.training.shards import Shard
 from takt.types import TaktError
@@ -17,7 +17,7 @@ def two_ranks(tmp_path_factory):
     """What they left behind; the last thing they did was to be killed."""
     folder = tmp_path_factory.mktemp("ranks")
     with pytest.raises(TaktError, match=r"rank 0 died \(SIGKILL\).*run it again"):
-        launch(ranks.compare_then_die, 2, folder)
+        launch(ranks.compare_then_die, 2, folder, ranks.COMPARISONS, Sharded())
     return folder
 
 
@@ -30,18 +30,13 @@ def one_process(tmp_path_factory):
     }
 
 
-def largest_difference(a, b):
-    assert a.keys() == b.keys()
-    return max((a[name] - b[name]).abs().max().item() for name in a)
-
-
 @pytest.mark.parametrize("comparison", ranks.COMPARISONS)
 def test_two_ranks_take_the_steps_of_one(two_ranks, one_process, comparison):
     name, _ = ranks.COMPARISONS[comparison]
     first, second = (torch.load(two_ranks / f"{comparison}.{rank}") for rank in range(2))
-    assert largest_difference(first, second) == 0
-    assert largest_difference(first, one_process[name]) < 1e-6
-    assert largest_difference(first, tiny.course(name)[0].state_dict()) > 1e-3
+    assert tiny.largest_difference(first, second) == 0
+    assert tiny.largest_difference(first, one_process[name]) < 1e-6
+    assert tiny.largest_difference(first, tiny.course(name)[0].state_dict()) > 1e-3
 
 
 def test_one_process_goes_on_where_two_shards_were_killed(two_ranks, tmp_path):
@@ -50,7 +45,7 @@ def test_one_process_goes_on_where_two_shards_were_killed(two_ranks, tmp_path):
     assert list(rest) == list(range(ranks.KILLED_AT, ranks.STOPPED.steps + 1))
     for step, loss in rest.items():
         assert loss == pytest.approx(losses[step], abs=1e-6)
-    assert largest_difference(resumed, whole) < 1e-4
+    assert tiny.largest_difference(resumed, whole) < 1e-4
 
 
 def test_recomputing_changes_no_gradient(batcher, tmp_path):

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
+from takt.extras import require_extra
+from takt.processes import require_processes
 from takt.recipes.run_folder import body_facts, claim, is_claimed
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
-from takt.types import EmbodimentSpec, TaktError
+from takt.types import EmbodimentSpec
 
 if TYPE_CHECKING:
     from takt.datasets.body import BodyEpisodes
@@ -67,8 +69,9 @@ def run(
     from takt.training.parallel import launch
 
     watch.require()
-    if ranks < 1:
-        raise TaktError(f"expected at least 1, got --ranks {ranks}; choose more")
+    if config.engine == "deepspeed":
+        require_extra("deepspeed", "--engine deepspeed")
+    require_processes("--ranks", ranks)
     dataset = LeRobotDataset.open(data)
     file = out / BODY_FILE if body is None else body
     if body is None and not file.exists():

@@ -8,7 +8,6 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
@@ -19,8 +18,10 @@ from torch.distributed.tensor import DTensor
 
 from takt.policies.common.layers import set_recompute
 from takt.policies.xr0.dit import DiTLayer
-from takt.training.parallel import average_gradients, device, world_size
+from takt.training.deepspeed_updater import DeepSpeedUpdater
+from takt.training.parallel import device, world_size
 from takt.training.stage import Stage
+from takt.training.updater import Updater
 from takt.types import TaktError
 
 
@@ -52,8 +53,24 @@ class Sharded:
     replicas: int = 1
 
 
-Engine = Replicated | Sharded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeRO2:
+    """DeepSpeed: optimiser, gradients and a second copy of the weights are shared out.
+
+    Every rank holds all float32 weights, so that it can measure while it trains; bf16 by autocast.
+    Needs the extra "deepspeed".
+
+    Attributes:
+        recompute: Gradient checkpointing of every layer.
+    """
+
+    recompute: bool = False
+
+
+Engine = Replicated | Sharded | ZeRO2
 REPLICATED = Replicated()
+ENGINES = {"replicated": Replicated, "sharded": Sharded, "deepspeed": ZeRO2}
+"""By the names that users choose them by."""
 
 
 def place(stage: Stage, engine: Engine, *, bf16: bool) -> Stage:
@@ -84,16 +101,17 @@ def precision(placed: Stage, *, bf16: bool) -> torch.autocast:
     return torch.autocast(device().type, torch.bfloat16, enabled=bf16 and not _is_sharded(placed))
 
 
-def reduce_gradients(placed: Stage, parameters: list[nn.Parameter]) -> None:
-    """After a step's last backward pass; FSDP2 has reduced them during it."""
-    if not _is_sharded(placed):
-        average_gradients(parameters)
+def updater(
+    placed: Stage, engine: Engine, optimiser: torch.optim.Optimizer, clip: float
+) -> Updater | DeepSpeedUpdater:
+    """Of the parameters of `placed` that `optimiser` has; close it after the last step.
 
-
-def clip_gradients(parameters: list[nn.Parameter], limit: float) -> float:
-    """Scale them to a norm of at most `limit`; the norm that they had, over all ranks."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
+    Raises:
+        TaktError: an engine whose package is not installed.
+    """
+    if isinstance(engine, ZeRO2) and world_size() > 1:
+        return DeepSpeedUpdater(placed, optimiser, placed.trainable(), clip)
+    return Updater(optimiser, placed.trainable(), clip)
 
 
 def _is_sharded(placed: Stage) -> bool:

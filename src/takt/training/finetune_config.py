@@ -45,8 +45,9 @@ class FinetuneConfig:
     """Smallest and largest area of an image; by default the checkpoint's."""
     layout: str | None = None
     """Released layout that the data is known to have; guessed from its names by default."""
-    engine: Literal["replicated", "sharded"] = "replicated"
-    """sharded: weights, gradients and optimiser are shared out over the ranks (FSDP2)."""
+    engine: Literal["replicated", "sharded", "deepspeed"] = "replicated"
+    """sharded: weights, gradients and optimiser are shared out over the ranks (FSDP2); deepspeed:
+    gradients and optimiser are, by DeepSpeed (ZeRO-2)."""
     recompute: bool = False
     """Keep no layer's activations but its input: less memory, a third more time."""
     draws: int = 4

@@ -28,7 +28,7 @@ from takt.policies.xr0.released_config import MissingContractError
 from takt.policies.xr0.weights import read_weights
 from takt.training.batches import Batch, Batcher
 from takt.training.body_statistics import fit_body, require_alive
-from takt.training.engine import Replicated, Sharded
+from takt.training.engine import ENGINES
 from takt.training.finetune_config import FinetuneConfig
 from takt.training.flow_objective import OBJECTIVES
 from takt.training.flow_training import FlowTraining
@@ -234,9 +234,7 @@ def _train(
     if config.lora is not None:
         torch.manual_seed(config.seed)
         add_adapters(model, config.lora, skip="vlm." if config.freeze == "vlm" else None)
-    engine = Replicated(recompute=config.recompute)
-    if config.engine == "sharded":
-        engine = Sharded(recompute=config.recompute)
+    engine = ENGINES[config.engine](recompute=config.recompute)
     stage = FineTuning(
         model,
         draws=config.draws,

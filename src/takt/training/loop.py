@@ -18,10 +18,9 @@ from takt.training.engine import (
     REPLICATED,
     Engine,
     bring_back,
-    clip_gradients,
     place,
     precision,
-    reduce_gradients,
+    updater,
 )
 from takt.training.metrics import StepReport
 from takt.training.parallel import agree, device, mean, rank, world_size
@@ -110,14 +109,15 @@ def train_stage(
     checks = _possible(checks, is_whole=placed is stage)
     parameters = placed.trainable()
     ema = Ema(parameters, config.ema_decay)
-    state = TrainingState(placed, _optimiser(config, parameters), ema)
+    update = updater(placed, engine, _optimiser(config, parameters), config.clip)
+    state = TrainingState(placed, update, ema)
     state.load(folder)
     first, began = state.step, time.monotonic()
     saved = began
-    with closing(_draws(batcher, config, first)) as draws:
+    with closing(update), closing(_draws(batcher, config, first)) as draws:
         while state.step < config.steps:
             try:
-                state.advance(_step(state, parameters, draws, config))
+                state.advance(_step(state, draws, config))
             except DivergedError as error:
                 raise DivergedError(f"{folder.name}: {error}") from None
             pace = (state.step - first) * config.batch_size / (time.monotonic() - began)
@@ -156,31 +156,24 @@ def _draws_ahead() -> bool:
 
 
 def _step(
-    state: TrainingState,
-    parameters: list[nn.Parameter],
-    draws: Iterator[tuple[B, torch.Generator]],
-    config: LoopConfig,
+    state: TrainingState, draws: Iterator[tuple[B, torch.Generator]], config: LoopConfig
 ) -> dict[str, float]:
     """Draw, differentiate and update; the losses' means over passes and ranks."""
-    stage, optimiser, step = state.stage, state.optimiser, state.step
+    stage, step = state.stage, state.step
     sums: dict[str, float] = {}
-    optimiser.zero_grad(set_to_none=True)
-    for _ in range(config.accumulate):
+    for part in range(config.accumulate):
         batch, generator = next(draws)
         with precision(stage, bf16=config.bf16):
             losses = stage.losses(batch.to(device()), generator)
         for name, value in _means(losses, step).items():
             sums[name] = sums.get(name, 0.0) + value / config.accumulate
-        (losses["loss"] / config.accumulate).backward()
-    reduce_gradients(stage, parameters)
-    norm = clip_gradients(parameters, config.clip)
+        last = part + 1 == config.accumulate
+        state.updater.backward(losses["loss"] / config.accumulate, last=last)
+    norm = state.updater.step(learning_rate(config, step))
     if not np.isfinite(norm):
         raise DivergedError(
             f"the gradient's norm is {norm} at step {step}; lower lr or check the data's statistics"
         )
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate(config, step)
-    optimiser.step()
     return sums
 
 
@@ -198,7 +191,6 @@ def _check(checks: Sequence[Check], state: TrainingState, config: LoopConfig) ->
     if not due or rank() != 0:
         return 0.0
     began = time.monotonic()
-    state.optimiser.zero_grad(set_to_none=True)  # done with; measuring needs the memory
     with state.ema.in_place():
         for check in due:
             try:

@@ -1,24 +1,26 @@
 """Everything that a stopped stage needs to go on as if it had not stopped."""
 
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from takt.training.checkpoint import Shapes, load_tensors, save_tensors, saved_step
+from takt.training.deepspeed_updater import DeepSpeedUpdater
 from takt.training.ema import Ema
 from takt.training.stage import Stage
+from takt.training.updater import Updater
 
 
 class TrainingState:
     """A stage's weights, their average, the optimiser's moments, steps done and running losses."""
 
-    def __init__(self, stage: Stage, optimiser: torch.optim.Optimizer, ema: Ema) -> None:
+    def __init__(self, stage: Stage, updater: Updater | DeepSpeedUpdater, ema: Ema) -> None:
         """At step 0, or wherever `load` finds it."""
         self.step = 0
         self.losses: dict[str, float] = {}
-        self.stage, self.optimiser, self.ema = stage, optimiser, ema
+        self.stage, self.updater, self.ema = stage, updater, ema
 
     def advance(self, losses: dict[str, float]) -> None:
         """A step with `losses` was done; `self.losses` are running means."""
@@ -35,9 +37,10 @@ class TrainingState:
             **{f"loss.{n}": torch.tensor(x, dtype=torch.float64) for n, x in self.losses.items()},
             "step": torch.tensor(self.step),
         }
+        moments = self.updater.moments()
         for name, parameter in self._trained().items():
-            for slot, value in self.optimiser.state[parameter].items():
-                tensors[f"optimiser.{slot}.{name}"] = cast(Tensor, value)
+            for slot, value in moments.get(parameter, {}).items():
+                tensors[f"optimiser.{slot}.{name}"] = value
         save_tensors(folder, self.step, tensors)
 
     def load(self, folder: Path) -> None:
@@ -49,7 +52,9 @@ class TrainingState:
         path = saved_step(folder)
         if path is None:
             return
-        tensors = load_tensors(path, self._targets)
+        moments: dict[Tensor, dict[str, Tensor]] = {}
+        tensors = load_tensors(path, partial(self._targets, moments))
+        self.updater.restore(moments)
         self.step = int(tensors["step"].item())
         self.losses = {
             name.removeprefix("loss."): value.item()
@@ -57,17 +62,19 @@ class TrainingState:
             if name.startswith("loss.")
         }
 
-    def _targets(self, stored: Shapes) -> dict[str, Tensor]:
-        """What to fill: what there always is, and the moments and losses that are `stored`."""
+    def _targets(
+        self, moments: dict[Tensor, dict[str, Tensor]], stored: Shapes
+    ) -> dict[str, Tensor]:
+        """What to fill: what there always is, and the `moments` and losses that are `stored`."""
         tensors = {**self._in_place(), "step": torch.tensor(0)}
         for name in stored:
             if name.startswith("loss."):
                 tensors[name] = torch.tensor(0.0, dtype=torch.float64)
         for name, parameter in self._trained().items():
             for slot in _slots(stored, name):
-                like = torch.zeros_like(parameter)
+                like = self.updater.blank(parameter)
                 value = like if stored[f"optimiser.{slot}.{name}"] else torch.tensor(0.0)
-                self.optimiser.state[parameter][slot] = value
+                moments.setdefault(parameter, {})[slot] = value
                 tensors[f"optimiser.{slot}.{name}"] = value
         return tensors
 
@@ -76,7 +83,7 @@ class TrainingState:
         averages = zip(self._trained(), self.ema.shadow, strict=True)
         return {**weights, **{f"ema.{name}": tensor for name, tensor in averages}}
 
-    def _trained(self) -> dict[str, torch.nn.Parameter]:
+    def _trained(self) -> dict[str, nn.Parameter]:
         """By name, in the order of `stage.trainable`."""
         names = {parameter: name for name, parameter in self.stage.named_parameters()}
         return {names[parameter]: parameter for parameter in self.stage.trainable()}
