@@ -206,6 +206,7 @@ class Executor:
             waiting=waiting,
             authority=authority,
             causes=tuple(cause for cause, count in causes if count > before.get(cause, 0)),
+            age_s=None if captured is None else age,
             arrival=self._arrival,
         )
         for listener in self._listeners:

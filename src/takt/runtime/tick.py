@@ -44,6 +44,7 @@ class Tick:
         waiting: Held with an inference in flight.
         authority: Who decided.
         causes: Why the governor changed the action, in its own words; empty mostly.
+        age_s: Now minus capture of the newest image behind the action; None without a chunk.
         arrival: The chunk that came in on this tick.
     """
 
@@ -58,6 +59,7 @@ class Tick:
     waiting: bool
     authority: Authority
     causes: tuple[str, ...]
+    age_s: Seconds | None
     arrival: Arrival | None
 
 

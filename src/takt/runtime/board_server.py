@@ -1,0 +1,171 @@
+"""The board's own process: keeps the last half minute, serves the page, passes a stop on."""
+
+import io
+import json
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from dataclasses import asdict
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+
+import numpy as np
+
+from takt.runtime.board import CODEC, STOP, BoardArrival, BoardImage, BoardTick, Facts, Title
+from takt.runtime.wire import WireError
+
+KEPT_TICKS = 900
+KEPT_ARRIVALS = 200
+_PACKET = 1 << 20
+
+
+class Ledger:
+    """What the page shows; written by one thread, read by many."""
+
+    def __init__(self) -> None:
+        """Nothing has happened."""
+        self._lock = threading.Lock()
+        self._title: Title | None = None
+        self._ticks: deque[BoardTick] = deque(maxlen=KEPT_TICKS)
+        self._arrivals: deque[BoardArrival] = deque(maxlen=KEPT_ARRIVALS)
+        self._images: dict[str, np.ndarray] = {}
+        self._facts: dict[str, str] = {}
+        self._totals = {"ticks": 0, "stalls": 0, "human": 0, "clamped": 0, "chunks": 0, "unused": 0}
+        self._stopping = False
+
+    def take(self, message: object) -> None:
+        """A packet of the control loop."""
+        with self._lock:
+            match message:
+                case Title():
+                    self._title = message
+                case BoardTick():
+                    self._add(message)
+                case BoardArrival():
+                    self._arrivals.append(message)
+                    self._totals["chunks"] += 1
+                    self._totals["unused"] += not message.used
+                case BoardImage():
+                    self._images[message.camera] = message.image
+                case Facts():
+                    self._facts = dict(message.values)
+                case _:
+                    pass
+
+    def stop(self) -> None:
+        """The button was pressed."""
+        with self._lock:
+            self._stopping = True
+
+    def state(self) -> bytes:
+        """All but the images, as JSON."""
+        with self._lock:
+            state = {
+                "title": asdict(self._title) if self._title else None,
+                "ticks": [asdict(tick) for tick in self._ticks],
+                "arrivals": [asdict(arrival) for arrival in self._arrivals],
+                "cameras": sorted(self._images),
+                "facts": self._facts,
+                "totals": self._totals,
+                "stopping": self._stopping,
+            }
+        return json.dumps(state).encode()
+
+    def jpeg(self, camera: str) -> bytes | None:
+        """The newest image of a camera."""
+        from PIL import Image
+
+        with self._lock:
+            image = self._images.get(camera)
+        if image is None:
+            return None
+        content = io.BytesIO()
+        Image.fromarray(image).save(content, "JPEG", quality=80)
+        return content.getvalue()
+
+    def _add(self, tick: BoardTick) -> None:
+        if self._ticks and tick.number <= self._ticks[-1].number:  # a new episode
+            self._ticks.clear()
+            self._arrivals.clear()
+        self._ticks.append(tick)
+        self._totals["ticks"] += 1
+        self._totals["stalls"] += tick.held and tick.chunk >= 0
+        self._totals["human"] += tick.authority != "policy"
+        self._totals["clamped"] += bool(tick.causes)
+
+
+class Page(BaseHTTPRequestHandler):
+    """GET / , /state and /camera/NAME; POST /stop with the page's own token."""
+
+    ledger: Ledger
+    loop: socket.socket
+    token: str
+    html: str
+
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
+        """Serve."""
+        path = self.path.split("?")[0]
+        if path == "/":
+            self._answer("text/html; charset=utf-8", self.html.encode())
+        elif path == "/state":
+            self._answer("application/json", self.ledger.state())
+        elif path.startswith("/camera/"):
+            jpeg = self.ledger.jpeg(path.removeprefix("/camera/"))
+            if jpeg is None:
+                self.send_error(HTTPStatus.NOT_FOUND)
+            else:
+                self._answer("image/jpeg", jpeg)
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:  # noqa: N802 - the library's name
+        """Stop the body, if it is our page that asks."""
+        given = self.headers.get("X-Takt-Token", "")
+        if self.path != "/stop" or not secrets.compare_digest(given, self.token):
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return
+        self.loop.send(STOP)
+        self.ledger.stop()
+        self._answer("application/json", b"{}")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+    def _answer(self, kind: str, content: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def main() -> None:
+    """Serve the loop whose socket is `argv[1]` on port `argv[2]`; the token is `argv[3]`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop = socket.socket(fileno=int(sys.argv[1]))
+    text = files("takt.runtime").joinpath("board.html").read_text().replace("TOKEN", sys.argv[3])
+    members = {"ledger": Ledger(), "loop": loop, "token": sys.argv[3], "html": text}
+    try:
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", int(sys.argv[2])), type("Page", (Page,), members)
+        )
+    except OSError as error:
+        loop.send(f"{error.strerror} on port {sys.argv[2]}".encode())
+        return
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    loop.send(f"http://127.0.0.1:{server.server_port}/".encode())
+    while packet := loop.recv(_PACKET):
+        try:
+            members["ledger"].take(CODEC.decode(packet))
+        except WireError as error:
+            print(f"board: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

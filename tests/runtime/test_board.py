@@ -1,0 +1,158 @@
+"""The page shows what the loop does, its button stops the body, and nothing ever waits for it."""
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import SPEC, FakePolicy, FakeStation
+from websockets.sync.client import connect
+
+from takt.runtime.board import Board, BoardError
+from takt.runtime.chunking import LambdaPrefix
+from takt.runtime.clock import VirtualClock
+from takt.runtime.executor import Executor
+from takt.runtime.inference import InlinePolicy
+from takt.runtime.latency import Injected
+from takt.runtime.safety import Governor, step_limits
+
+pytest.importorskip("PIL", reason="the board's images need the data extra")
+
+
+def run(board: Board, ticks: int, pause_s: float = 0.0) -> FakeStation:
+    station = FakeStation(pause_s)
+    executor = Executor(
+        station,
+        InlinePolicy(FakePolicy()),
+        LambdaPrefix(6, 3),
+        clock=VirtualClock(SPEC.dt),
+        latency=Injected(3),
+        governor=Governor(SPEC.action_space, step_limits(SPEC)),
+        listeners=[board],
+    )
+    executor.run(lambda: station.ticks >= ticks or board.stop_requested)
+    return station
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+    return found
+
+
+def test_the_page_knows_every_tick_and_chunk() -> None:
+    with Board("a test", SPEC) as board:
+        run(board, 60, 0.002)
+        board.tell({"episode": "3 of 5"})
+        state = until(lambda: (s := json.loads(get(board.url + "state")))["facts"] and s)
+        assert state["totals"]["ticks"] + board.dropped >= 60
+        assert state["totals"]["stalls"] == 0
+        assert state["arrivals"][-1]["delay"] == 3
+        assert state["cameras"] == sorted(camera.name for camera in SPEC.cameras)
+        assert get(board.url + "camera/ego")[:2] == b"\xff\xd8"
+        with pytest.raises(urllib.error.HTTPError):
+            get(board.url + "camera/none")
+
+
+def test_only_our_own_page_can_stop_the_body() -> None:
+    with Board("a test", SPEC) as board:
+        page = get(board.url).decode()
+        token = page.split('"X-Takt-Token": "')[1].split('"')[0]
+        for given, code in (("guessed", 403), (token, 200)):
+            request = urllib.request.Request(
+                board.url + "stop", method="POST", headers={"X-Takt-Token": given}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=5) as answer:
+                    found = answer.status
+            except urllib.error.HTTPError as error:
+                found = error.code
+            assert found == code
+        station = run(board, 10_000)
+        assert station.ticks == 1
+        assert station.stops == 1
+
+
+def test_a_page_that_died_costs_nothing() -> None:
+    with Board("a test", SPEC) as board:
+        board._process.kill()  # noqa: SLF001 - as kill -9 would
+        board._process.wait()  # noqa: SLF001
+        assert run(board, 60).ticks == 60
+        assert board.dropped > 60
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with Board("one", SPEC) as board:
+        port = int(board.url.rsplit(":", 1)[1].rstrip("/"))
+        with pytest.raises(BoardError, match="in use"):
+            Board("two", SPEC, port=port)
+
+
+class Browser:
+    """A headless Chromium by its debugging protocol."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        assert program is not None
+        self.process = subprocess.Popen(
+            [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
+             f"--user-data-dir={folder}", "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        port_file = folder / "DevToolsActivePort"
+        port = until(lambda: port_file.exists() and port_file.read_text()).splitlines()[0]
+        pages = until(lambda: json.loads(get(f"http://127.0.0.1:{port}/json/list")))
+        page = next(page for page in pages if page["type"] == "page")
+        self.socket = connect(page["webSocketDebuggerUrl"], max_size=None)
+
+    def ask(self, method: str, **params: object) -> dict[str, Any]:
+        self.socket.send(json.dumps({"id": 1, "method": method, "params": params}))
+        while True:
+            answer = json.loads(self.socket.recv(20))
+            if answer.get("id") == 1:
+                return answer["result"]
+
+    def value(self, script: str) -> Any:
+        return self.ask("Runtime.evaluate", expression=script)["result"].get("value")
+
+    def close(self) -> None:
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.skipif(
+    not (shutil.which("chromium") or shutil.which("chromium-browser")),
+    reason="the page is looked at with chromium, which is not installed",
+)
+def test_in_a_browser_the_stop_button_asks_twice(tmp_path: Path) -> None:
+    with Board("nut station", SPEC) as board:
+        browser = Browser(tmp_path)
+        try:
+            run(board, 90, 0.002)
+            browser.ask("Page.navigate", url=board.url)
+            until(lambda: browser.value("document.querySelectorAll('.card').length") > 5)
+            assert browser.value("document.querySelector('h1').textContent") == "nut station"
+            assert browser.value("document.querySelectorAll('img').length") == 3
+            browser.value("document.getElementById('stop').click()")
+            assert "again" in browser.value("document.getElementById('stop').textContent")
+            run(board, 3)
+            assert not board.stop_requested
+            browser.value("document.getElementById('stop').click()")
+            until(lambda: browser.value("document.getElementById('stop').disabled"))
+            assert run(board, 100).ticks == 1
+        finally:
+            browser.close()
