@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from bodies import ARM, FakeDriver, SteadyCamera
 
+from takt.embodiments.driver import DriverError
 from takt.runtime.chunking import NaiveAsynchronous
 from takt.runtime.clock import WallClock
 from takt.runtime.executor import Executor
@@ -20,7 +21,7 @@ from takt.runtime.policy_process import PolicyDiedError, PolicyProcess
 from takt.runtime.robot import Robot
 from takt.runtime.safety import Governor
 from takt.runtime.sensor_feed import SensorLostError
-from takt.runtime.signals import stopping_on_signals
+from takt.runtime.signals import Ending, ending_by_signals
 from takt.runtime.synchroniser import Patience
 from takt.runtime.watchdog import Watchdog, WatchdogError
 from takt.types import ActionChunk, Observation, TaktError
@@ -73,21 +74,24 @@ def run(
     timeout_s: float = 10.0,
 ) -> None:
     def seen_enough() -> bool:
+        ending.check()
         return len(driver.commands) > 150
 
     with (
-        stopping_on_signals(),
+        ending_by_signals() as ending,
         Robot(driver, patience=patience) as robot,
         Watchdog(robot, timeout_s) as body,
     ):
-        Executor(
+        executor = Executor(
             body,
             worker,
             NaiveAsynchronous(execute=5),
             clock=WallClock(ARM.dt),
             latency=Measured(),
             governor=Governor.of(ARM),
-        ).run(finished or seen_enough)
+        )
+        with ending.deferred():
+            executor.run(finished or seen_enough)
 
 
 def fail(error: BaseException) -> Callable[[], NoReturn]:
@@ -111,7 +115,7 @@ def kill_self(number: int) -> Callable[[], None]:
     ("policy", "action", "error", "says"),
     [
         (fail(ZeroDivisionError("policy")), None, ZeroDivisionError, "policy"),
-        (None, fail(OSError("bus")), OSError, "bus"),
+        (None, fail(OSError("bus")), DriverError, "OSError: bus"),
         (None, kill_self(signal.SIGINT), KeyboardInterrupt, None),
         (None, kill_self(signal.SIGTERM), SystemExit, "143"),
         (None, kill_self(signal.SIGHUP), SystemExit, "129"),
@@ -206,11 +210,25 @@ def test_between_episodes_it_rests() -> None:
         Watchdog(driver, 0.01)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_second_signal_does_not_cut_short_the_stop(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_signal_waits_for_its_place_and_the_second_does_not() -> None:
+    ending = Ending()
+    with ending.deferred():
+        ending.handle(signal.SIGTERM, None)
+        with pytest.raises(SystemExit, match="143"):
+            ending.check()
+        ending.check()
+    stuck = Ending()
+    with stuck.deferred():
+        stuck.handle(signal.SIGTERM, None)
+        with pytest.raises(KeyboardInterrupt):
+            stuck.handle(signal.SIGINT, None)
+
+
+def test_later_signals_do_not_cut_short_the_stop(capsys: pytest.CaptureFixture[str]) -> None:
     stopped = []
 
     def run_and_stop() -> None:
-        with stopping_on_signals():
+        with ending_by_signals():
             try:
                 os.kill(os.getpid(), signal.SIGTERM)
             finally:

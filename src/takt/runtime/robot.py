@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from takt.embodiments.driver import Driver
+from takt.embodiments.driver import Driver, DriverError
 from takt.runtime.synchroniser import Patience, SensorTiming, Synchroniser
 from takt.types import EmbodimentSpec, Observation, Seconds, TaktError
 
@@ -76,9 +76,22 @@ class Robot:
         return self._connected().observation(self._clock())
 
     def act(self, action: np.ndarray) -> None:
-        """Command one tick; refuses, with a `SensorLostError`, to move a body that went blind."""
+        """Command one tick.
+
+        Raises:
+            SensorLostError: the body is blind, and is not moved.
+            DriverError: its driver failed.
+        """
         self._connected().require_alive(self._clock())
-        self._driver.command(np.asarray(action, np.float32))
+        try:
+            self._driver.command(np.asarray(action, np.float32))
+        except TaktError:
+            raise
+        except Exception as error:
+            raise DriverError(
+                f"{self.spec.name}: expected its driver to take a command, it failed with "
+                f"{type(error).__name__}: {error}; the body was stopped"
+            ) from error
 
     def stop(self) -> None:
         """Hold still. Idempotent, from any thread.

@@ -1,0 +1,95 @@
+"""`takt run`: any body with any policy."""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from takt.commands.run_body import Simulated, body_named
+from takt.commands.run_options import Config
+from takt.commands.run_session import Session, open_session
+from takt.commands.run_summary import RunSummary
+from takt.runtime.real_time import real_time
+from takt.runtime.signals import Ending, ending_by_signals
+from takt.types import TaktError
+
+
+def main(argv: list[str]) -> int:
+    """Run the episodes, print the summary.
+
+    Returns:
+        0, or 2 if a failure ended the run early: the body was stopped and the summary is of what
+        was done.
+    """
+    import tyro
+
+    config = tyro.cli(Config, args=argv, prog="takt run")
+    body = body_named(config.body)
+    with ExitStack() as stack:
+        ending = stack.enter_context(ending_by_signals())
+        session = open_session(config, body, stack)
+        try:
+            with ending.deferred():
+                print(f"takt run: {session.summary.title}", file=sys.stderr, flush=True)
+                return _run(config, session, ending)
+        finally:
+            _tell(config, session.summary)
+
+
+def _run(config: Config, session: Session, ending: Ending) -> int:
+    with ExitStack() as stack:
+        if session.wall and config.priority:
+            granted = stack.enter_context(real_time(config.priority))
+            session.summary.scheduling = granted.scheduling
+        for episode in range(config.episodes):
+            try:
+                _run_episode(config, session, config.seed + episode, ending)
+            except TaktError as error:
+                session.summary.stopped = str(error)
+                print(f"takt run: episode {episode}: {error}", file=sys.stderr)
+                return 2
+            except BaseException as error:
+                session.summary.stopped = _cause(error)
+                raise
+    return 0
+
+
+def _run_episode(config: Config, session: Session, seed: int, ending: Ending) -> None:
+    executor = session.executor(seed)
+    try:
+        executor.run(_finished(config, session, ending))
+    finally:
+        session.summary.traces.append(executor.trace())
+        if session.robot is not None:
+            session.summary.sensors = session.robot.timing()
+
+
+def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], bool]:
+    """Asked once before each tick."""
+    body = session.body
+    left = round(config.seconds * body.spec.rate_hz)
+
+    def finished() -> bool:
+        nonlocal left
+        ending.check()
+        left -= 1
+        return left < 0 or (isinstance(body, Simulated) and body.finished())
+
+    return finished
+
+
+def _cause(error: BaseException) -> str:
+    match error:
+        case KeyboardInterrupt():
+            return "interrupted"
+        case SystemExit():
+            return f"ended by a signal (exit status {error.code})"
+        case _:
+            return f"{type(error).__name__}: {error}"
+
+
+def _tell(config: Config, summary: RunSummary) -> None:
+    for line in summary.lines():
+        print(line, file=sys.stderr if config.json else sys.stdout)
+    if config.json:
+        print(json.dumps(summary.to_json()))

@@ -1,0 +1,98 @@
+"""Bodies that `takt run` can drive: simulated ones by name, any other by its driver."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from takt.embodiments import EMBODIMENTS
+from takt.embodiments.body_file import load_driver
+from takt.embodiments.driver import Driver
+from takt.embodiments.limits import UNLIMITED, Limits
+from takt.embodiments.reference import is_reference, load_reference
+from takt.embodiments.slot_map import SUFFIXES
+from takt.extras import require_extra
+from takt.types import Embodiment, EmbodimentSpec, TaktError
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A body without a clock of its own; `reset` and `finished` where it has episodes."""
+
+    body: Embodiment
+
+    @property
+    def spec(self) -> EmbodimentSpec:
+        """Its fixed facts."""
+        return self.body.spec
+
+    @property
+    def limits(self) -> Limits:
+        """Its own, if it has any."""
+        return getattr(self.body, "limits", UNLIMITED)
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        getattr(self.body, "reset", lambda seed: None)(seed)
+
+    def finished(self) -> bool:
+        """Whether the body says that the episode is over."""
+        return bool(getattr(self.body, "finished", False))
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """A real body behind its driver, or a fake one that behaves like it."""
+
+    driver: Driver
+
+    @property
+    def spec(self) -> EmbodimentSpec:
+        """Its fixed facts."""
+        return self.driver.spec
+
+    @property
+    def limits(self) -> Limits:
+        """Its own, if it has any."""
+        return getattr(self.driver, "limits", UNLIMITED)
+
+
+Body = Simulated | Driven
+
+
+def _nut_station() -> Embodiment:
+    require_extra("sim", "takt run --body nut-station")
+    from takt.simulation.nut_station.station import NutStation
+
+    return NutStation()
+
+
+SIMULATIONS: dict[str, Callable[[], Embodiment]] = {"nut-station": _nut_station}
+
+
+def body_named(name: str) -> Body:
+    """A simulation by name, a described body by its file, any other by where it stands.
+
+    Raises:
+        TaktError: there is none, or it is neither driver nor embodiment.
+    """
+    if name in SIMULATIONS:
+        return Simulated(SIMULATIONS[name]())
+    if Path(name).suffix in SUFFIXES:
+        return Driven(load_driver(Path(name)))
+    if not is_reference(name):
+        known = f"{name!r} has no simulation here; " if name in EMBODIMENTS else ""
+        raise TaktError(
+            f"--body: {known}expected {', '.join(SIMULATIONS)}, a file ({', '.join(SUFFIXES)}) "
+            f"with a [driver], MODULE:NAME or FILE.py:NAME, got {name!r}"
+        )
+    found = load_reference(name)
+    made: Any = found() if callable(found) else found
+    if all(hasattr(made, part) for part in ("spec", "cameras", "connect", "read", "command")):
+        return Driven(made)
+    if all(hasattr(made, part) for part in ("spec", "observe", "act", "stop")):
+        return Simulated(made)
+    raise TaktError(
+        f"--body {name}: expected a driver (takt.embodiments.driver.Driver) or an embodiment "
+        f"(takt.types.Embodiment), got a {type(made).__name__}"
+    )

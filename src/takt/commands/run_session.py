@@ -1,0 +1,115 @@
+"""Everything that `takt run` needs before the first tick, connected and known to fit together."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from takt.benchmarks.checkpoint import CheckpointChunking
+from takt.benchmarks.player import chain
+from takt.benchmarks.shift_config import Mode
+from takt.commands.run_body import Body, Driven, Simulated
+from takt.commands.run_options import Config
+from takt.commands.run_policy import Planner, facts_of, planner_named, probe
+from takt.commands.run_summary import RunSummary
+from takt.runtime.chunking import Chunking
+from takt.runtime.clock import Clock, VirtualClock, WallClock
+from takt.runtime.executor import Executor
+from takt.runtime.latency import PAPER_LATENCY_MS, Injected, Latency, Measured, delay_ticks
+from takt.runtime.robot import Robot
+from takt.runtime.safety import Governor, Touch
+from takt.runtime.synchroniser import Patience
+from takt.runtime.watchdog import Watchdog
+from takt.types import Embodiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A body, a policy and how they go together; `robot` only where the body is driven."""
+
+    body: Body
+    embodiment: Embodiment
+    planner: Planner
+    chunking: Chunking
+    wall: bool
+    robot: Robot | None
+    summary: RunSummary
+
+    def executor(self, seed: int) -> Executor:
+        """Of a new episode: body and policy are reset."""
+        if isinstance(self.body, Simulated):
+            self.body.reset(seed)
+        self.planner.worker.reset(seed)
+        clock, latency = self._timing()
+        return Executor(
+            self.embodiment,
+            self.planner.worker,
+            self.chunking,
+            clock=clock,
+            latency=latency,
+            governor=Governor.of(self.body.spec, self.body.limits, self._touch()),
+        )
+
+    def _timing(self) -> tuple[Clock, Latency]:
+        dt = self.body.spec.dt
+        if self.wall:
+            return WallClock(dt), Measured()
+        return VirtualClock(dt), Injected(self.summary.planned_delay)
+
+    def _touch(self) -> Touch | None:
+        """Forces are asked for only where they are limited."""
+        limited = self.robot is not None and self.body.limits.force is not None
+        return self.robot.touch if self.robot is not None and limited else None
+
+
+def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
+    """Load the policy, connect the body, ask for a few plans; nothing moves yet.
+
+    Raises:
+        TaktError: a part is missing or silent, or policy, body and latency do not fit.
+    """
+    planner = planner_named(config, body.spec)
+    stack.callback(planner.worker.close)
+    embodiment, robot = _connect(config, body, stack)
+    wall = config.clock == "wall" or (config.clock == "auto" and robot is not None)
+    found = probe(planner.worker, embodiment, config.seed)
+    facts = facts_of(planner, body.spec, found, config.execute)
+    latency_ms = config.latency_ms
+    if latency_ms is None:
+        latency_ms = 1e3 * found.latency_s if wall else PAPER_LATENCY_MS
+    delay = delay_ticks(latency_ms, body.spec.rate_hz)
+    chunking = chain(_mode(config, facts, delay), facts, delay)
+    if wall:
+        embodiment = stack.enter_context(Watchdog(embodiment, config.watchdog_ms * 1e-3))
+    summary = RunSummary(
+        spec=body.spec,
+        policy=config.policy,
+        strategy=str(chunking),
+        clock="wall" if wall else "virtual",
+        planned_delay=delay,
+    )
+    return Session(
+        body=body,
+        embodiment=embodiment,
+        planner=planner,
+        chunking=chunking,
+        wall=wall,
+        robot=robot,
+        summary=summary,
+    )
+
+
+def _connect(config: Config, body: Body, stack: ExitStack) -> tuple[Embodiment, Robot | None]:
+    match body:
+        case Driven(driver):
+            held = config.patience_ms * 1e-3
+            patience = Patience(joints_s=held / 3, cameras_s=held)
+            robot = stack.enter_context(Robot(driver, patience=patience))
+            return robot, robot
+        case Simulated(simulation):
+            body.reset(config.seed)
+            return simulation, None
+
+
+def _mode(config: Config, facts: CheckpointChunking, delay: int) -> Mode:
+    if config.mode != "auto":
+        return config.mode
+    return "async" if delay <= facts.max_prefix and facts.max_prefix > 0 else "naive"

@@ -1,0 +1,163 @@
+"""`takt run`: simulated and driven bodies, policies by name and by where they stand."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bodies import ARM, FakeDriver, SteadyCamera
+from interrupts import hear_interrupts
+
+from takt.cli import main
+from takt.embodiments.driver import Camera
+from takt.embodiments.limits import Limits
+from takt.types import ActionChunk, Observation
+
+CALM = ["--patience-ms", "9000", "--watchdog-ms", "5000"]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "03_new_body.py"
+
+
+@pytest.fixture(autouse=True)
+def _children_find_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+
+
+def steady() -> dict[str, Camera]:
+    return {name: SteadyCamera(time.monotonic) for name in ("front", "wrist")}
+
+
+class Arm(FakeDriver):
+    """A fake arm that takes no arguments."""
+
+    limits = Limits(velocity=np.full(2, 0.5, np.float32))
+
+    def __init__(self, cameras: Mapping[str, Camera] | None = None) -> None:
+        super().__init__(time.monotonic, cameras or steady())
+
+
+class FadingArm(Arm):
+    """Loses a camera after a while."""
+
+    def connect(self) -> None:
+        camera = self.cameras["wrist"]
+        assert isinstance(camera, SteadyCamera)
+        threading.Timer(0.4, lambda: setattr(camera, "unplugged", True)).start()
+
+
+class Pressing(Arm):
+    """Touches something at once."""
+
+    limits = Limits(force=np.ones(1, np.float32))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.touch = np.array([2.0], np.float32)
+
+
+class Reach:
+    """Plans ten steps of 0.1 rad: ten times as fast as the arm may go."""
+
+    def reset(self, seed: int) -> None: ...
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        actions = observation.state + np.arange(10)[:, None] * 0.1
+        actions = np.clip(actions, -2, 2).astype(np.float32)
+        return ActionChunk(stamp=observation.stamp, dt=ARM.dt, actions=actions)
+
+
+def run(capsys: pytest.CaptureFixture[str], *options: str, status: int = 0) -> dict:
+    assert main(["run", "--json", *options]) == status
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_driven_body_runs_on_the_wall_clock(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--body", "test_run:Arm", "--policy", "test_run:Reach", "--seconds", "0.5", *CALM]
+    found = run(capsys, *options)
+    assert (found["body"], found["clock"], found["ticks"]) == ("arm", "wall", 25)
+    assert found["strategy"] == "NaiveAsynchronous(execute=5)"
+    assert found["interventions"]["step"] > 10, "the arm's own velocity limit holds"
+    assert set(found["sensors"]) == {"joints", "front", "wrist"}
+    assert found["sensors"]["front"]["received"] > 5
+    assert found["stopped"] is None
+
+
+def test_a_simulation_runs_on_the_virtual_clock_and_repeats(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--body", "fakes:FakeStation", "--policy", "fakes:make_policy"]
+    first, second = (run(capsys, *options, "--seconds", "9", "--episodes", "2") for _ in range(2))
+    assert first["clock"] == "virtual"
+    assert first["episodes"] == 2
+    assert 2 * 44 < first["ticks"] < 2 * 61, "the body ends its episodes itself"
+    assert first["delay_ticks"]["max"] == 3
+    for key in ("ticks", "seam_ratio", "jerk_rms", "age_ms", "interventions"):
+        assert first[key] == second[key]
+
+
+def test_hold_and_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--body", "fakes:FakeStation", "--seconds", "1", "--execute", "10"]
+    assert run(capsys, *options)["strategy"] == "LambdaPrefix(execute=10, prefix=3)"
+    assert run(capsys, *options, "--mode", "sync")["strategy"] == "Synchronous(execute=10)"
+
+
+def test_a_lost_sensor_ends_the_run_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--body", "test_run:FadingArm", "--policy", "hold", "--seconds", "60"]
+    found = run(capsys, *options, "--patience-ms", "600", "--watchdog-ms", "5000", status=2)
+    assert "'wrist'" in found["stopped"] or "'joints'" in found["stopped"]
+    assert 0 < found["ticks"] < 500
+    assert found["sensors"]["wrist"]["worst_age_ms"] < 700
+
+
+def test_force_ends_the_run_before_it_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(capsys, "--body", "test_run:Pressing", *CALM, status=2)
+    assert "measured forces" in found["stopped"]
+    assert (found["ticks"], found["interventions"]) == (0, {"force": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--body", "blocks"], "has no simulation here"),
+        (["--body", "test_run:CALM"], "expected a driver"),
+        (["--body", "test_run:Nobody"], "no 'Nobody'"),
+        (["--body", "fakes:FakeStation", "--policy", "nowhere"], "config.json"),
+        (["--body", "test_run:Arm", "--policy", "nano", *CALM], "checkpoint for 'arm'"),
+        (["--body", "fakes:FakeStation", "--policy", "hold", "--device", "cuda"], "leave them out"),
+        (["--body", "fakes:FakeStation", "--latency-ms", "900"], "d <= T_e"),
+        (["--body", "fakes:FakeStation", "--seconds", "0"], "--seconds"),
+        (["--body", "fakes:FakeStation", "--episodes", "0"], "--episodes"),
+        (["--body", "test_run:Arm", "--watchdog-ms", "1"], "two ticks"),
+    ],
+)
+def test_bad_input_is_named(
+    capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    assert main(["run", *options]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_sigterm_stops_the_body_and_still_tells(tmp_path: Path) -> None:
+    argv = ["run", "--body", f"{EXAMPLE}:DeskArm", "--seconds", "600", "--json", *CALM]
+    child = subprocess.Popen(
+        [sys.executable, "-u", "-c", f"from takt.cli import main; raise SystemExit(main({argv}))"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=hear_interrupts,
+    )
+    assert child.stderr is not None
+    assert "desk-arm · hold" in child.stderr.readline(), "it runs"
+    os.kill(child.pid, signal.SIGTERM)
+    out, _ = child.communicate(timeout=30)
+    assert child.returncode == 143
+    found = json.loads(out.splitlines()[-1])
+    assert "143" in found["stopped"]
