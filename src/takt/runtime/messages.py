@@ -4,7 +4,7 @@ The two messages of every inference are taken apart by hand, for speed; the rest
 `wire.Codec`. A receiver does not check again what the sender's constructors checked.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -68,9 +68,9 @@ def parcel(message: Request | Reply) -> Parcel:
         case Inference():
             chunk = message.chunk
             numbers = (chunk.stamp, chunk.dt, message.compute_s)
-            return Parcel(("inference",), numbers, [chunk.actions])
+            return ("inference",), numbers, [chunk.actions]
         case _:
-            return Parcel(("plain", _PLAIN.encode(message)), (), [])
+            return ("plain", _PLAIN.encode(message)), (), []
 
 
 def message(parcel: Parcel) -> Any:  # noqa: ANN401 - the caller matches on the class
@@ -79,13 +79,13 @@ def message(parcel: Parcel) -> Any:  # noqa: ANN401 - the caller matches on the 
     Raises:
         WireError: it is none of ours.
     """
-    match parcel.form:
+    form, numbers, arrays = parcel
+    match form:
         case ("infer", names, instruction, touched, bound):
-            return _infer(parcel, names, instruction, touched, bound)
+            return _infer(numbers, arrays, names, instruction, touched, bound)
         case ("inference",):
-            stamp, dt, compute_s = parcel.numbers
-            chunk = _unchecked(ActionChunk, stamp, dt, parcel.arrays[0])
-            return _unchecked(Inference, chunk, compute_s)
+            chunk = _unchecked(ActionChunk, numbers[0], numbers[1], arrays[0])
+            return _unchecked(Inference, chunk, numbers[2])
         case ("plain", data):
             return _PLAIN.decode(data)
         case other:
@@ -106,14 +106,18 @@ def _infer_parcel(observation: Observation, committed: ActionChunk | None) -> Pa
     if committed is not None:
         arrays.append(committed.actions)
         numbers = (*numbers, committed.stamp, committed.dt)
-    return Parcel(form, numbers, arrays)
+    return form, numbers, arrays
 
 
 def _infer(
-    parcel: Parcel, names: tuple[str, ...], instruction: str, touched: bool, bound: bool
+    numbers: tuple[float, ...],
+    arrays: Sequence[np.ndarray],
+    names: tuple[str, ...],
+    instruction: str,
+    touched: bool,
+    bound: bool,
 ) -> Infer:
     count = len(names)
-    arrays, numbers = parcel.arrays, parcel.numbers
     observation = _unchecked(
         Observation,
         numbers[0],

@@ -2,7 +2,7 @@
 
 A writer copies arrays once, into a slot of a memory that both ends map; the reader sees them there.
 A pipe counts the messages, one token each, as in make's job server. It wakes as fast as a POSIX
-semaphore to a microsecond (`bench/transport.py`), and unlike one it can wait for a message, for a
+semaphore to a microsecond (`bench/wake_ups.py`), and unlike one it can wait for a message, for a
 deadline and for the death of the other end at once. Memory and pipes have no names: however the two
 processes end, the kernel leaves nothing behind.
 """
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import msgpack
 import numpy as np
@@ -37,16 +37,10 @@ class MessageTooLargeError(TaktError):
     """A message does not fit into a slot."""
 
 
-class Parcel(NamedTuple):
-    """A message taken apart.
-
-    `form` is what rarely differs from the last message's, such as names: text, bytes, integers,
-    flags and tuples of them. It travels only when it, or the arrays' shapes and dtypes, change.
-    """
-
-    form: tuple[Any, ...]
-    numbers: tuple[float, ...]
-    arrays: Sequence[np.ndarray]
+# A message taken apart: (form, numbers, arrays). The form is what rarely differs from the last
+# message's, such as names: text, bytes, integers, flags, and tuples of them. It travels only when
+# it, or an array's shape or dtype, has changed. A plain tuple: making a class takes longer.
+Parcel = tuple[tuple[Any, ...], tuple[float, ...], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +190,7 @@ class Channel:
         views = self._views.get(slot)
         if views is None:
             views = self._views[slot] = self._out_layout.views(outbox, start)
-        for view, array in zip(views, arrays, strict=True):
+        for view, array in zip(views, arrays, strict=False):  # as many, by the layout
             view[...] = array
         if news:
             end = start + SLOT_BYTES
@@ -229,9 +223,9 @@ class Channel:
             body = bytearray(inbox[start : start + layout.size])
             inbox[slot] = 0
         else:
-            body = np.frombuffer(inbox, np.uint8, layout.size, start)
+            body = np.ndarray(layout.size, np.uint8, inbox, start)
             self._lent[slot] = weakref.ref(body, self._returns[slot])
-        return Parcel(layout.form, numbers, layout.views(body, 0))
+        return layout.form, numbers, layout.views(body, 0)
 
     def close(self) -> None:
         """Hang up. What was lent stays readable. Idempotent."""
