@@ -13,9 +13,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "wandb": ("wandb",),
     "ray": ("ray",),
     "deepspeed": ("deepspeed",),
+    "lerobot": ("lerobot",),
 }
 # For one purpose each: `all` leaves them out, and nothing else misses them.
-SPECIAL = ("robomind", "ray", "wandb", "deepspeed")
+SPECIAL = ("robomind", "ray", "wandb", "deepspeed", "lerobot")
 
 
 def missing_modules(extra: str) -> list[str]:

@@ -4,15 +4,20 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from bodies import ARM, image
 
+from takt.embodiments import load_embodiment
+from takt.embodiments.body_file import load_driver, load_limits
 from takt.embodiments.driver import DriverError
-from takt.embodiments.lerobot_driver import LeRobotDriver, lerobot_driver
+from takt.embodiments.lerobot_driver import LeRobotDriver
 from takt.types import ActionSpace, EmbodimentSpec
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "so101.toml"
 
 
 class FakeLeRobotCamera:
@@ -157,21 +162,37 @@ def test_an_uncalibrated_robot_is_refused_and_released() -> None:
 
 def test_lerobot_is_asked_only_when_a_robot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DriverError, match=r"\.\[lerobot\]"):
-        lerobot_driver(ARM, robot={"type": "so101_follower"})
-    robots, draccus, registering = (ModuleType(n) for n in ("r", "draccus", "registering"))
-    made: list[object] = []
+        load_driver(EXAMPLE)
+    made = fake_lerobot(monkeypatch)
+    driver = load_driver(EXAMPLE)
+    assert driver.spec.name == "so101"
+    assert set(driver.cameras) == {"front"}
+    kind, raw = made[0]
+    assert kind == "the config"
+    assert raw["type"] == "so101_follower"
+    assert raw["cameras"]["front"]["index_or_path"] == 0
+    limits = load_limits(EXAMPLE, driver.spec)
+    assert limits.acceleration is not None
+    assert limits.acceleration[-1] == np.inf
+
+
+def fake_lerobot(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict]]:
+    """Modules of lerobot's names; what its robots were made from."""
+    joints = [f"{axis}.pos" for axis in load_embodiment(EXAMPLE).action_space.names]
+    made: list[tuple[str, dict]] = []
+
+    def make(config: tuple[str, dict]) -> FakeLeRobot:
+        made.append(config)
+        robot = FakeLeRobot(tuple(joints))
+        robot.cameras = {name: FakeLeRobotCamera() for name in config[1]["cameras"]}
+        return robot
+
+    robots, draccus = ModuleType("lerobot.robots"), ModuleType("draccus")
     monkeypatch.setattr(robots, "RobotConfig", "the config", raising=False)
-    monkeypatch.setattr(
-        robots, "make_robot_from_config", lambda c: made.append(c) or FakeLeRobot(), raising=False
-    )
+    monkeypatch.setattr(robots, "make_robot_from_config", make, raising=False)
     monkeypatch.setattr(draccus, "decode", lambda kind, raw: (kind, raw), raising=False)
-    for name, module in (
-        ("lerobot", ModuleType("lerobot")),
-        ("lerobot.robots", robots),
-        ("draccus", draccus),
-        ("registering", registering),
-    ):
+    modules = {"lerobot.robots": robots, "draccus": draccus}
+    names = ("lerobot", "lerobot.robots.so_follower", "lerobot.cameras", "lerobot.cameras.opencv")
+    for name, module in (modules | {name: ModuleType(name) for name in names}).items():
         monkeypatch.setitem(sys.modules, name, module)
-    driver = lerobot_driver(ARM, robot={"type": "so101_follower"}, modules=["registering"])
-    assert driver.spec is ARM
-    assert made == [("the config", {"type": "so101_follower"})]
+    return made

@@ -6,7 +6,8 @@ import pytest
 from bodies import ARM
 
 from takt.embodiments import embodiment_spec
-from takt.embodiments.body_file import load_driver
+from takt.embodiments.body_file import load_driver, load_limits
+from takt.embodiments.limits import UNLIMITED, AxisBox
 from takt.embodiments.reference import create, is_reference, load_reference
 from takt.embodiments.slot_map import EmbodimentFileError
 from takt.types import TaktError
@@ -111,3 +112,40 @@ def test_a_body_without_its_driver_says_what_is_missing(
     body.write_text(BODY + table.replace("{file}", str(file)))
     with pytest.raises(EmbodimentFileError, match=says):
         load_driver(body)
+
+
+def test_a_described_body_names_its_limits(tmp_path: Path) -> None:
+    body = tmp_path / "body.toml"
+    spec = embodiment_spec("bodies:ARM")
+    body.write_text(
+        BODY
+        + "[limits]\nvelocity = [1, inf]\nforce = [5]\n"
+        + "workspace = { low = [-1, -1], high = [1, 1] }"
+    )
+    limits = load_limits(body, spec)
+    assert limits.velocity is not None
+    assert limits.force is not None
+    assert limits.velocity.tolist() == [1, float("inf")]
+    assert limits.force.tolist() == [5]
+    assert limits.acceleration is None
+    assert isinstance(limits.workspace, AxisBox)
+    body.write_text(BODY)
+    assert load_limits(body, spec) == UNLIMITED
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("velocity = [1]", "velocity: expected 2 numbers"),
+        ("velocity = [1, true]", "velocity: expected 2 numbers"),
+        ("force = 5", "force: expected a list"),
+        ("speed = [1, 1]", "unknown.*speed.*velocity"),
+        ("workspace = { low = [0, 0] }", "low and high"),
+        ("acceleration = [0, 1]", "more than 0"),
+    ],
+)
+def test_limits_that_say_nothing_are_named(tmp_path: Path, line: str, says: str) -> None:
+    body = tmp_path / "body.toml"
+    body.write_text(BODY + "[limits]\n" + line)
+    with pytest.raises(TaktError, match=says):
+        load_limits(body, embodiment_spec("bodies:ARM"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from takt.embodiments import EMBODIMENTS
-from takt.embodiments.body_file import load_driver
+from takt.embodiments.body_file import load_driver, load_limits
 from takt.embodiments.driver import Driver
 from takt.embodiments.limits import UNLIMITED, Limits
 from takt.embodiments.reference import is_reference, load_reference
@@ -45,16 +45,12 @@ class Driven:
     """A real body behind its driver, or a fake one that behaves like it."""
 
     driver: Driver
+    limits: Limits
 
     @property
     def spec(self) -> EmbodimentSpec:
         """Its fixed facts."""
         return self.driver.spec
-
-    @property
-    def limits(self) -> Limits:
-        """Its own, if it has any."""
-        return getattr(self.driver, "limits", UNLIMITED)
 
 
 Body = Simulated | Driven
@@ -79,7 +75,8 @@ def body_named(name: str) -> Body:
     if name in SIMULATIONS:
         return Simulated(SIMULATIONS[name]())
     if Path(name).suffix in SUFFIXES:
-        return Driven(load_driver(Path(name)))
+        driver = load_driver(Path(name))
+        return Driven(driver, load_limits(Path(name), driver.spec))
     if not is_reference(name):
         known = f"{name!r} has no simulation here; " if name in EMBODIMENTS else ""
         raise TaktError(
@@ -89,7 +86,7 @@ def body_named(name: str) -> Body:
     found = load_reference(name)
     made: Any = found() if callable(found) else found
     if all(hasattr(made, part) for part in ("spec", "cameras", "connect", "read", "command")):
-        return Driven(made)
+        return Driven(made, getattr(made, "limits", UNLIMITED))
     if all(hasattr(made, part) for part in ("spec", "observe", "act", "stop")):
         return Simulated(made)
     raise TaktError(

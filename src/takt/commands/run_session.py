@@ -99,7 +99,7 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
 
 def _connect(config: Config, body: Body, stack: ExitStack) -> tuple[Embodiment, Robot | None]:
     match body:
-        case Driven(driver):
+        case Driven(driver=driver):
             held = config.patience_ms * 1e-3
             patience = Patience(joints_s=held / 3, cameras_s=held)
             robot = stack.enter_context(Robot(driver, patience=patience))

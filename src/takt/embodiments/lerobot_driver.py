@@ -2,12 +2,7 @@
 
 lerobot needs Python >= 3.12 and older versions of torch than takt's training: install the extra
 `lerobot` in an environment of its own, run the body there, and the policy elsewhere (`takt serve`).
-
-    [driver]                                            # in a body's file
-    factory = "takt.embodiments.lerobot_driver:lerobot_driver"
-    modules = ["lerobot.robots.so_follower", "lerobot.cameras.opencv"]
-    robot = { type = "so101_follower", port = "/dev/ttyACM0", id = "blue", cameras = { front = {
-        type = "opencv", index_or_path = 0, width = 640, height = 480, fps = 30 } } }
+`examples/so101.toml` is a body of this kind.
 """
 
 import importlib

@@ -12,7 +12,7 @@
 
 `relative` defaults to the layout's rule, without a layout to false. A body that is measured on
 other axes than it is commanded on lists them: `state = [{ name = "x", slot = 0 }]`.
-A `[driver]` table names what drives it: see `body_file.py`.
+The tables `[driver]` and `[limits]` say what drives it and how hard: see `body_file.py`.
 """
 
 import json
@@ -62,6 +62,7 @@ class _Body:
     layout: str | None = None
     state: list[Any] | None = None
     driver: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
 
 
 _Table = TypeVar("_Table")
