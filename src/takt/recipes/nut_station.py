@@ -50,6 +50,7 @@ def nut_station() -> "TrainingConfig":
         expert=LoopConfig(steps=500, batch_size=64, bf16=True, seed=1),
         post=LoopConfig(steps=1300, batch_size=64, bf16=True, seed=2, lr=6e-4),
         refine=LoopConfig(steps=1800, batch_size=64, bf16=True, seed=3, lr=4e-4),
+        words_weight=1 / 6,  # at full weight acting learns a quarter less in as many steps
     )
 
 

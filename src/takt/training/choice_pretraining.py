@@ -17,12 +17,13 @@ POINT_WEIGHT = 2.0
 class ChoicePretraining(Stage[Batch]):
     """Winner-takes-all L1, score regression and grounding of named image points.
 
-    Conversations in a batch add their next-token loss.
+    Conversations in a batch add `words_weight` times their next-token loss.
     """
 
-    def __init__(self, policy: XR0, config: ChoiceConfig) -> None:
+    def __init__(self, policy: XR0, config: ChoiceConfig, *, words_weight: float = 1.0) -> None:
         super().__init__()
         self.policy = policy
+        self._words_weight = words_weight
         self.heads = ChoiceHeads(policy, config)
 
     def trainable(self) -> list[nn.Parameter]:
@@ -38,4 +39,5 @@ class ChoicePretraining(Stage[Batch]):
         points = point_loss(output, batch.points, visible, batch.shard.visible(visible))
         total = choice.action + SCORE_WEIGHT * choice.score + POINT_WEIGHT * points
         parts = {"action": choice.action, "score": choice.score, "points": points}
-        return with_words({"loss": total, **parts}, self.policy, batch.conversations)
+        losses = {"loss": total, **parts}
+        return with_words(losses, self.policy, batch.conversations, self._words_weight)

@@ -53,6 +53,7 @@ class FlowTraining(Stage[Batch]):
         draws: Noise draws that share one VLM pass (the released trainer's `training_repeat`).
         frozen: Parts that are not trained; "vlm" is stage 2.
         objective: What is minimised.
+        words_weight: Of the conversations beside the frames.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class FlowTraining(Stage[Batch]):
         draws: int,
         frozen: Frozen = "nothing",
         objective: FlowObjective,
+        words_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.policy = policy
         self._draws = draws
         self._frozen: Frozen = frozen
         self._objective = objective
+        self._words_weight = words_weight
 
     def trainable(self) -> list[nn.Parameter]:
         """Everything but the frozen parts."""
@@ -90,7 +93,7 @@ class FlowTraining(Stage[Batch]):
         losses = {"loss": terms.loss}
         if self._objective.frequency is not None:
             losses |= {"mse": terms.mse, "frequency": terms.frequency}
-        return with_words(losses, self.policy, batch.conversations)
+        return with_words(losses, self.policy, batch.conversations, self._words_weight)
 
     def terms(self, batch: Batch, draws: FlowDraws) -> FlowTerms:
         """The loss under given `draws`, whose rows are each sample's in turn."""

@@ -69,6 +69,8 @@ class TrainingConfig:
         choice: Stage 1, VLM through choice heads. None leaves it out.
         co_trained: Stages with conversations beside their frames, where there are any (paper: 1).
         frames_per_conversation: In those stages (paper: 6).
+        words_weight: Of the conversations' loss beside that of the frames, each a mean over its own
+            samples; 1 / `frames_per_conversation` is the paper's single mean over all samples.
         expert: Stage 2, DiT on the frozen VLM. None leaves it out.
         post: Stage 3, everything. None leaves it out.
         refine: Stage 3 again, with corrections among the data.
@@ -90,6 +92,7 @@ class TrainingConfig:
     words: LoopConfig | None = None
     co_trained: tuple[str, ...] = ("choice",)
     frames_per_conversation: int = 6
+    words_weight: float = 1.0
     objective: FlowObjective = FlowObjective()
     engine: Engine = REPLICATED
     seed: int = 0
@@ -256,10 +259,11 @@ def build_stage(name: str, policy: XR0, config: TrainingConfig, spec: Embodiment
             views=len(spec.cameras),
             points_per_view=config.grounding.points_per_view,
         )
-        return ChoicePretraining(policy, heads)
+        return ChoicePretraining(policy, heads, words_weight=config.words_weight)
     return FlowTraining(
         policy,
         draws=config.draws,
         frozen="vlm" if name == "expert" else "nothing",
         objective=config.objective,
+        words_weight=config.words_weight,
     )

@@ -107,13 +107,16 @@ def dialogue_loss(policy: XR0, batch: DialogueBatch) -> Tensor:
 
 
 def with_words(
-    losses: dict[str, Tensor], policy: XR0, conversations: DialogueBatch | None
+    losses: dict[str, Tensor], policy: XR0, conversations: DialogueBatch | None, weight: float
 ) -> dict[str, Tensor]:
-    """A stage's losses, with that of the conversations beside its frames where there are some."""
+    """A stage's losses, with that of the conversations beside its frames where there are some.
+
+    `weight` multiplies it in the sum.
+    """
     if conversations is None:
         return losses
     words = dialogue_loss(policy, conversations)
-    return {**losses, "loss": losses["loss"] + words, "words": words}
+    return {**losses, "loss": losses["loss"] + weight * words, "words": words}
 
 
 def next_token_errors(policy: XR0, batch: Dialogues) -> Tensor:
