@@ -1,6 +1,7 @@
 """A policy in another process: same answers, named failures, no hanging."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,28 @@ def test_a_child_that_cannot_start_says_why() -> None:
         pytest.raises(PolicyError, match="no_such_factory"),
     ):
         worker.reset(0)
+
+
+def test_a_killed_child_is_news_at_once() -> None:
+    with PolicyProcess("fakes:make_policy", {}) as worker:
+        worker.reset(0)
+        assert not worker.ready()
+        os.kill(worker.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 2
+        while not worker.ready():
+            assert time.monotonic() < deadline, "a dead policy looked busy"
+        with pytest.raises(PolicyDiedError, match="exit status -9"):
+            worker.result()
+
+
+def test_a_silent_child_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("takt.runtime.policy_process.ANSWER_TIMEOUT_S", 0.05)
+    with PolicyProcess("fakes:make_policy", {}) as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        worker.submit(FakeStation().observe(), None)
+        with pytest.raises(PolicyDiedError, match="got none; is the machine"):
+            worker.result()
+        os.kill(worker.pid, signal.SIGCONT)
 
 
 PARENT = """

@@ -1,6 +1,7 @@
 """The channel between two processes: nothing is lost, overwritten or left behind."""
 
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,24 @@ def test_images_are_seen_in_place_writable_and_never_overwritten(ends: Ends) -> 
     for value in range(SLOTS):  # what it kept last is its own copy: the channel goes on
         parent.send(sent(value))
         assert child.receive()[2][0][0, 0, 0] == value
+
+
+def test_a_message_that_could_not_be_sent_spoils_no_later_one(ends: Ends) -> None:
+    parent, child = ends
+    other = (("other",), (), [image(2, 150)])
+    for _ in range(SLOTS):
+        parent.send(sent(1))
+    with pytest.raises(TaktError, match="receive the answers first"):
+        parent.send(other)
+    for _ in range(SLOTS):
+        child.receive()
+    with pytest.raises(struct.error):
+        parent.send((("other",), ("no number",), [image(2, 150)]))  # type: ignore[list-item]
+    for expected in (other, sent(3), other):
+        parent.send(expected)
+        form, _, (got,) = child.receive()
+        assert form == expected[0]
+        np.testing.assert_array_equal(got, expected[2][0])
 
 
 def test_a_dropped_image_frees_its_slot(ends: Ends) -> None:

@@ -26,7 +26,7 @@ from takt.types import Seconds, TaktError
 
 SLOTS = 8
 LENT_AT_MOST = 4  # the other slots are for messages that are not read yet
-SLOT_BYTES = 256 * 2**20  # of address space: memory is taken page by page as messages need it
+SLOT_BYTES = 128 * 2**20  # of address space; memory is taken page by page as messages need it
 _COPIED_BYTES = 2**16  # a smaller body is cheaper to copy than to lend
 _ALIGNMENT = 64  # bytes of a cache line
 _HELD_BYTES = mmap.PAGESIZE  # byte i says whether slot i holds something that is still needed
@@ -145,15 +145,18 @@ class Channel:
 
     def __init__(self, handles: Handles) -> None:
         """Take over `handles`."""
-        self._out_bell, self._in_bell = handles.out_bell, handles.in_bell
+        self._bell = os.fdopen(handles.out_bell, "wb", 0)
+        self._ear = os.fdopen(handles.in_bell, "rb", 0)
         self._outbox, self._inbox = _mapped(handles.outbox), _mapped(handles.inbox)
         self._sent: tuple[object, int, list[Kind]] | None = None
         self._out_layout = self._in_layout = Layout((), 0, [])
         self._views: dict[int, list[np.ndarray]] = {}  # of the arrays of `_out_layout`, by slot
         self._lent: dict[int, weakref.ref[np.ndarray]] = {}
-        self._returns = [partial(self._give_back, slot) for slot in range(SLOTS)]
+        self._returns = [
+            partial(_give_back, self._inbox, self._lent, slot) for slot in range(SLOTS)
+        ]
         self._poll = select.poll()
-        self._poll.register(self._in_bell, select.POLLIN)
+        self._poll.register(self._ear, select.POLLIN)
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""
@@ -177,14 +180,14 @@ class Channel:
         """
         form, numbers, arrays = parcel
         outbox = self._outbox
-        kind = (form, len(numbers), [(array.shape, array.dtype) for array in arrays])
-        news = b"" if kind == self._sent else self._lay_out(kind)
         slot = outbox.find(b"\0", 0, SLOTS)
         if slot < 0:
             raise TaktError(
                 f"expected at most {SLOTS - LENT_AT_MOST} messages on their way, got one more; "
                 "receive the answers first"
             )
+        kind = (form, len(numbers), [(array.shape, array.dtype) for array in arrays])
+        news = b"" if kind == self._sent else self._lay_out(kind)
         start = _HELD_BYTES + slot * SLOT_BYTES
         self._out_layout.numbers.pack_into(outbox, start, *numbers)
         views = self._views.get(slot)
@@ -196,7 +199,8 @@ class Channel:
             end = start + SLOT_BYTES
             outbox[end - len(news) : end] = news
         outbox[slot] = 1
-        os.write(self._out_bell, _TOKEN.pack(slot, len(news)))
+        self._bell.write(_TOKEN.pack(slot, len(news)))
+        self._sent = kind
 
     def ready(self, timeout_s: Seconds = 0.0) -> bool:
         """Whether a parcel, or the news of the other end's death, comes within `timeout_s`."""
@@ -209,7 +213,7 @@ class Channel:
             EOFError: the other end is gone.
             WireError: it runs another version of takt.
         """
-        token = os.read(self._in_bell, _TOKEN.size)
+        token = self._ear.read(_TOKEN.size)
         if not token:
             raise EOFError("the other end is gone")
         slot, news = _TOKEN.unpack(token)
@@ -229,29 +233,26 @@ class Channel:
 
     def close(self) -> None:
         """Hang up. What was lent stays readable. Idempotent."""
-        bells, self._out_bell, self._in_bell = (self._out_bell, self._in_bell), -1, -1
-        for bell in bells:
-            if bell >= 0:
-                os.close(bell)
-        self._lent.clear()
-        self._returns.clear()  # they refer to us: a cycle that waits for the garbage collector
+        self._bell.close()
+        self._ear.close()
 
-    def _lay_out(self, sent: tuple[tuple[Any, ...], int, list[Kind]]) -> bytes:
+    def _lay_out(self, kind: tuple[tuple[Any, ...], int, list[Kind]]) -> bytes:
         """Prepare for parcels of this kind; the bytes from which the other end learns it."""
-        layout = Layout(*sent)
+        layout = Layout(*kind)
         news = layout.encode()
         if (size := layout.size + len(news)) > SLOT_BYTES:
             raise MessageTooLargeError(
                 f"expected a message of at most {SLOT_BYTES >> 20} MiB, got {size / 2**20:.0f} MiB;"
                 " send smaller images"
             )
-        self._sent, self._out_layout = sent, layout
+        self._sent, self._out_layout = None, layout  # not sent before its bytes have left
         self._views.clear()
         return news
 
-    def _give_back(self, slot: int, _: object) -> None:
-        del self._lent[slot]
-        self._inbox[slot] = 0
+
+def _give_back(inbox: mmap.mmap, lent: dict[int, Any], slot: int, _: object) -> None:
+    del lent[slot]
+    inbox[slot] = 0
 
 
 def _mapped(memory: int) -> mmap.mmap:
