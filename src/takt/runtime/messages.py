@@ -84,8 +84,8 @@ def message(parcel: Parcel) -> Any:  # noqa: ANN401 - the caller matches on the 
         case ("infer", names, instruction, touched, bound):
             return _infer(numbers, arrays, names, instruction, touched, bound)
         case ("inference",):
-            chunk = _unchecked(ActionChunk, numbers[0], numbers[1], arrays[0])
-            return _unchecked(Inference, chunk, numbers[2])
+            chunk = _unchecked(ActionChunk, (numbers[0], numbers[1], arrays[0]))
+            return Inference(chunk=chunk, compute_s=numbers[2])
         case ("plain", data):
             return _PLAIN.decode(data)
         case other:
@@ -118,8 +118,7 @@ def _infer(
     bound: bool,
 ) -> Infer:
     count = len(names)
-    observation = _unchecked(
-        Observation,
+    sensed = (
         numbers[0],
         dict(zip(names, arrays, strict=False)),
         dict(zip(names, numbers[1:], strict=False)),
@@ -127,17 +126,17 @@ def _infer(
         instruction,
         arrays[count + 1] if touched else None,
     )
-    committed = _unchecked(ActionChunk, *numbers[-2:], arrays[-1]) if bound else None
-    return _unchecked(Infer, observation, committed)
+    committed = _unchecked(ActionChunk, (*numbers[-2:], arrays[-1])) if bound else None
+    return Infer(observation=_unchecked(Observation, sensed), committed=committed)
 
 
 _SETTERS: dict[type, tuple[Callable[[object, object], None], ...]] = {
     cls: tuple(getattr(cls, field.name).__set__ for field in fields(cls))
-    for cls in (Infer, Inference, Observation, ActionChunk)
+    for cls in (Observation, ActionChunk)
 }
 
 
-def _unchecked(cls: type[_Class], *values: float | str | np.ndarray | object) -> _Class:
+def _unchecked(cls: type[_Class], values: tuple[object, ...]) -> _Class:
     """An instance of a frozen, slotted dataclass from its fields in order."""
     instance = object.__new__(cls)
     for put, value in zip(_SETTERS[cls], values, strict=True):
