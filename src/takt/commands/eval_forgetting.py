@@ -12,6 +12,8 @@ from takt.extras import require_extra
 if TYPE_CHECKING:
     from takt.benchmarks.vision_language.forgetting import Comparison, Stage
 
+NO_SKILL = "nothing to keep: the base's 95 % interval reaches down to chance"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgetting:
@@ -28,7 +30,7 @@ class Forgetting:
 def run_forgetting(command: Forgetting) -> int:
     """Compare, write and print."""
     require_extra("data", "takt eval forgetting")
-    from takt.benchmarks.vision_language.forgetting import compare, read_stage
+    from takt.benchmarks.vision_language.forgetting import compare, read_stages
     from takt.benchmarks.vision_language.forgetting_page import build_page
     from takt.datasets.atomic import write_atomically
     from takt.types import TaktError
@@ -37,7 +39,7 @@ def run_forgetting(command: Forgetting) -> int:
         raise TaktError(
             f"expected the base and at least one stage, got {len(command.stages)} folders"
         )
-    base, *after = map(read_stage, command.stages)
+    base, *after = read_stages(command.stages)
     comparisons = compare(base, after)
     found = {
         "stages": [stage.name for stage in (base, *after)],
@@ -66,8 +68,8 @@ def _print(base: "Stage", after: "list[Stage]", comparisons: "list[Comparison]")
             if change is None:
                 continue
             step = change.difference
-            kept = "" if change.kept is None else f", kept {100 * change.kept.rate:.0f} %"
+            kept = f"kept {100 * change.kept.rate:.0f} %" if change.kept else NO_SKILL
             print(
                 f"  {stage.name} {100 * change.score.rate:.1f} %, {100 * step.rate:+.1f} "
-                f"(95 % {100 * step.lo:+.1f} to {100 * step.hi:+.1f}){kept}"
+                f"(95 % {100 * step.lo:+.1f} to {100 * step.hi:+.1f}), {kept}"
             )

@@ -33,7 +33,7 @@ class Vl:
     Nothing is downloaded."""
     out: Path | None = None
     """Folder of all results of this checkpoint, one below for each benchmark; by default
-    out/vl/NAME with the name of the checkpoint's folder."""
+    out/vl/RUN-NAME with the names of the checkpoint's folder and of the one that holds it."""
     limit: int | None = None
     """Only the first so many (of MMBench and MME: groups that count as one)."""
     max_tokens: int | None = None
@@ -66,7 +66,7 @@ def run_vl(command: Vl) -> int:
         data_digest=source.digest(),
         answer_tokens=tokens,
     )
-    out = (command.out or Path("out/vl") / command.policy.resolve().name) / command.benchmark
+    out = (command.out or _own_folder(command.policy)) / command.benchmark
     with closing(AnswerStore(out, run)) as store:
         summary = _evaluate(command, source, store, _talker(command.policy, tokens))
     if command.json:
@@ -74,6 +74,11 @@ def run_vl(command: Vl) -> int:
     else:
         _print(summary, benchmark.title, out)
     return 0
+
+
+def _own_folder(policy: Path) -> Path:
+    """Every checkpoint that takt trains is called policy; its run's folder is not."""
+    return Path("out/vl") / "-".join(policy.resolve().parts[1:][-2:])
 
 
 def _evaluate(command: Vl, source: "Source", store: "AnswerStore", answer: "Answer") -> "Summary":

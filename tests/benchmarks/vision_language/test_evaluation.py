@@ -80,11 +80,20 @@ def test_an_interrupted_run_goes_on_where_it_was(data, tmp_path):
     "change",
     [{"checkpoint_digest": "x"}, {"data_digest": "x"}, {"benchmark": "mme"}, {"answer_tokens": 5}],
 )
-def test_answers_of_another_run_are_not_mixed_in(change, tmp_path):
-    AnswerStore(tmp_path, RUN).close()
-    with pytest.raises(AnswersError, match=next(iter(change))):
-        AnswerStore(tmp_path, replace(RUN, **change))
-    AnswerStore(tmp_path, replace(RUN, policy="moved", data="moved")).close()
+def test_answers_of_another_run_are_not_mixed_in(change, data, tmp_path):
+    run(data, tmp_path / "out", Oracle())
+    (name,) = change
+    with pytest.raises(AnswersError, match=rf"{name.removesuffix('_digest')}: .*, now .*"):
+        AnswerStore(tmp_path / "out", replace(RUN, **change))
+    AnswerStore(tmp_path / "out", replace(RUN, policy="moved", data="moved")).close()
+
+
+def test_a_folder_is_free_until_something_is_answered(tmp_path):
+    data = write_parquet(tmp_path / "pope.parquet", [{"text": "no question"}])
+    with pytest.raises(TaktError, match="row 1"):
+        run(data, tmp_path / "out", Oracle())
+    AnswerStore(tmp_path / "out", replace(RUN, data_digest="x")).close()
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -105,7 +105,7 @@ def test_skill_at_chance_cannot_be_kept(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"data_digest": "x"}, "data_digest"), ({"answer_tokens": 9}, "answer_tokens")],
+    [({"data_digest": "x"}, "data: d "), ({"answer_tokens": 9}, "answer_tokens")],
 )
 def test_other_questions_are_not_compared(stages, tmp_path, change, says):
     other = fill(tmp_path / "other", "other", [1] * 100, **change)
@@ -122,7 +122,7 @@ def test_answers_judged_by_earlier_rules_are_not_compared(stages, tmp_path):
 def test_a_group_that_one_stage_lost_in_part_is_left_out(tmp_path):
     stages = []
     for name, lost in (("base", ()), ("after", ("3",))):
-        stage = fill(tmp_path / name, name, [], name="mme")
+        stage = fill(tmp_path / name, name, [0], name="mme")
         with closing(AnswerStore(stage.folder / "mme", stage.runs["mme"])) as store:
             for number in range(6):
                 if str(number) in lost:
@@ -143,6 +143,19 @@ def test_a_stage_is_one_finished_checkpoint(stages, tmp_path):
         read_stage(tmp_path / "after")
     with pytest.raises(AnswersError, match="found none"):
         read_stage(tmp_path / "nowhere")
+
+
+def test_stages_of_the_same_name_are_told_apart(tmp_path, capsys):
+    folders = [tmp_path / run / "policy" for run in ("one", "two")]
+    for folder in folders:
+        fill(folder, folder.parent.name, [1, 0] * 20)
+    out = tmp_path / "report"
+    assert main(["eval", "forgetting", *map(str, folders), "--out", str(out)]) == 0
+    assert "two/policy 50.0 %" in (shown := capsys.readouterr().out)
+    assert "reaches down to chance" in shown
+    assert "1 benchmark · 2 checkpoints" in (out / "forgetting.html").read_text()
+    assert main(["eval", "forgetting", *[str(folders[0])] * 2]) == 2
+    assert "folders that differ" in capsys.readouterr().err
 
 
 def test_the_command_writes_page_and_numbers(stages, tmp_path, capsys):

@@ -33,10 +33,11 @@ def build_page(base: Stage, after: Sequence[Stage], comparisons: Sequence[Compar
         _runs(base, after),
     ]
     title = f"What {after[-1].name} kept of {base.name}"
+    asked = f"{_benchmarks(len(comparisons))} · {len(after) + 1} checkpoints"
     header = (
         '<header><div><div class="brand">takt · vision and language</div>'
         f"<h1>{escape(title)}</h1></div>"
-        f'<p class="sub">{len(comparisons)} benchmarks · {len(after) + 1} checkpoints</p></header>'
+        f'<p class="sub">{asked}</p></header>'
     )
     footer = "<footer>The same questions were asked of every checkpoint, greedily.</footer>"
     return page(title, header, sections, footer)

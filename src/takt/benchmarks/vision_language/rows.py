@@ -149,6 +149,8 @@ def open_table(data: Path) -> Table:
         MissingDataError: there are none.
         CorruptFileError: a file is damaged.
     """
+    if not data.exists():
+        raise MissingDataError(data, "there is no such file or folder; see --data")
     paths = tuple(sorted(data.glob("*.parquet"))) if data.is_dir() else (data,)
     if not paths or not paths[0].is_file() or paths[0].suffix not in (".parquet", ".tsv"):
         raise MissingDataError(

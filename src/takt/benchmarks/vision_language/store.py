@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import IO
 
 from takt.benchmarks.vision_language.question import Answered
 from takt.datasets.atomic import write_atomically
@@ -30,9 +31,16 @@ class Run:
 
     def differences(self, other: "Run") -> list[str]:
         """What makes answers of the two incomparable."""
-        names = ("benchmark", "checkpoint_digest", "data_digest", "answer_tokens")
-        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
-        return [f"{name} {here} there, {now} asked for" for name, here, now in pairs if here != now]
+        return [
+            f"{name.removesuffix('_digest')}: {self._told(name)}, now {other._told(name)}"
+            for name in ("benchmark", "checkpoint_digest", "data_digest", "answer_tokens")
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+    def _told(self, name: str) -> str:
+        """A digest decides, and the path beside it says what it is of."""
+        path = {"checkpoint_digest": self.policy, "data_digest": self.data}.get(name)
+        return f"{path} ({getattr(self, name)})" if path else str(getattr(self, name))
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
@@ -56,7 +64,10 @@ class Run:
 
 
 class AnswerStore:
-    """The folder of one run, and the right to write to it until `close`."""
+    """The folder of one run, and the right to write to it until `close`.
+
+    It is the run's from the first answer on: what ends before leaves it free for another.
+    """
 
     def __init__(self, folder: Path, run: Run) -> None:
         """Open or begin `run`.
@@ -65,21 +76,20 @@ class AnswerStore:
             AnswersError: the folder holds answers of another checkpoint, benchmark or data.
             FolderInUseError: another process is at work on it.
         """
-        self.folder = folder
+        self.folder, self._run = folder, run
+        self._file: IO[str] | None = None
         self._lock = FolderLock(folder)
         try:
-            self.answers = self._begin(run)
-            self._file = (folder / ANSWERS).open("a", encoding="utf-8")
+            self.answers = self._known()
         except BaseException:
             self._lock.release()
             raise
 
-    def _begin(self, run: Run) -> dict[str, Answered]:
+    def _known(self) -> dict[str, Answered]:
         path = self.folder / ANSWERS
-        if not path.exists():
-            write_atomically(self.folder / RUN, json.dumps(asdict(run), indent=2).encode())
+        if not path.exists() or b"\n" not in path.read_bytes():
             return {}
-        if differing := Run.read(self.folder).differences(run):
+        if differing := Run.read(self.folder).differences(self._run):
             raise AnswersError(
                 f"{self.folder} holds answers of another run ({'; '.join(differing)}); "
                 "choose a new --out"
@@ -89,13 +99,22 @@ class AnswerStore:
 
     def add(self, answer: Answered) -> None:
         """Keep an answer; of two to the same question, the later one."""
+        if self._file is None:
+            self._file = self._begin()
         self._file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
         self._file.flush()
         self.answers[answer.key] = answer
 
+    def _begin(self) -> IO[str]:
+        if self.answers:
+            return (self.folder / ANSWERS).open("a", encoding="utf-8")
+        write_atomically(self.folder / RUN, json.dumps(asdict(self._run), indent=2).encode())
+        return (self.folder / ANSWERS).open("w", encoding="utf-8")
+
     def close(self) -> None:
         """Let another process write."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._lock.release()
 
 
