@@ -3,6 +3,7 @@
 import ssl
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,8 @@ def _from_checkpoint(folder: Path, config: Config) -> Callable[[], Policy]:
     """Policies that share the weights of the first one."""
     from takt.policies.xr0.policy import XR0Policy, load_policy
 
+    # the arrays of a message are views of its bytes, and the policy only reads them
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     made: list[XR0Policy] = []
 
     def make() -> XR0Policy:

@@ -50,7 +50,7 @@ def pack(message: Mapping[str, Any]) -> bytes:
     return bytes(msgpack.packb(message, default=_plain) or b"")
 
 
-def unpack(data: bytes) -> Any:  # noqa: ANN401 - the caller checks every field
+def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - the caller checks every field
     """The message in `data`; arrays are read-only views of it, or writable if decompressed.
 
     Raises:

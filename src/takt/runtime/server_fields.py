@@ -18,9 +18,9 @@ class Fields:
 
     def __init__(self, value: object, what: str) -> None:
         """Raises a `WireError` if it is no map with text keys."""
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise WireError(f"expected {what} as a map with text keys, got {type(value).__name__}")
-        self._value: Mapping[str, Any] = value
+        self._value: dict[str, Any] = value
         self._what = what
 
     def __contains__(self, name: str) -> bool:
@@ -107,7 +107,9 @@ def read_observation(
     Raises:
         WireError: A key is missing or unknown, or what it holds is not for this body.
     """
-    found = {key.removeprefix("observation/"): value for key, value in _flat(message)}
+    nested = any(isinstance(value, dict) for value in message.values())
+    pairs = _flat(message) if nested else message.items()
+    found = {key.removeprefix("observation/"): value for key, value in pairs}
     cameras = {f"images/{camera.name}": camera.name for camera in spec.cameras}
     expected = {*cameras, "state"}
     if not expected <= set(found) or not set(found) <= expected | {"prompt", "touch"}:
@@ -146,7 +148,7 @@ def _flat(message: Mapping[str, Any]) -> list[tuple[str, Any]]:
         pairs = [
             (f"{key}/{name}", item) if name is not None else (key, item)
             for key, value in pairs
-            for name, item in (value.items() if isinstance(value, Mapping) else [(None, value)])
+            for name, item in (value.items() if isinstance(value, dict) else [(None, value)])
         ]
     return pairs
 
@@ -154,8 +156,9 @@ def _flat(message: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _vector(value: object, name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "fiu":
         raise WireError(f"expected a vector of numbers as {name!r}, got {type(value).__name__}")
-    with np.errstate(over="ignore"):
-        vector = value.astype(np.float32)
-    if len(vector) > MAX_AXES or not np.isfinite(vector).all():
+    if value.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            value = value.astype(np.float32)
+    if len(value) > MAX_AXES or not np.isfinite(value).all():
         raise WireError(f"expected at most {MAX_AXES} finite values as {name!r}, got others")
-    return vector
+    return value

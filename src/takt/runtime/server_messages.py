@@ -120,24 +120,26 @@ def _committed(envelope: Fields, axes: int) -> ActionChunk | None:
     return ActionChunk(stamp=fields.number("stamp"), dt=dt, actions=actions)
 
 
-def unpack_map(data: bytes) -> dict[str, Any]:
+def unpack_map(data: bytes | memoryview) -> dict[str, Any]:
     """The map in `data`.
 
     Raises:
         WireError: It is something else.
     """
     message = unpack(data)
-    if not isinstance(message, Mapping) or not all(isinstance(key, str) for key in message):
+    if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise WireError(
             f"expected a map with text keys, got {type(message).__name__}; "
             "send an observation as openpi clients do"
         )
-    return dict(message)
+    return message
 
 
 def request_number(message: Mapping[str, Any]) -> int | None:
     """Number of a takt request, whatever else is wrong with it; None for openpi's."""
+    if ENVELOPE not in message:
+        return None
     try:
-        return Fields(message.get(ENVELOPE), "an envelope").integer("number")
+        return Fields(message[ENVELOPE], "an envelope").integer("number")
     except WireError:
         return None

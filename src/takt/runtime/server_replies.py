@@ -22,7 +22,7 @@ class ServerFacts:
     """What a server says of itself on connection: openpi's `get_server_metadata()["takt"]`.
 
     `horizon`, `execute`, `max_prefix` in ticks are the policy's, 0 where it did not say;
-    `prefix_time` as in its checkpoint: a prefix has the chunk's flow time, or that of clean actions.
+    `prefix_time`: a prefix has the chunk's flow time, or that of clean actions.
     """
 
     policy: str

@@ -31,7 +31,7 @@ class Session:
         self._seat, self._spec, self._meanwhile = seat, spec, meanwhile
         self._begun = False
 
-    def answer(self, data: bytes | str) -> bytes | str:
+    def answer(self, data: bytes | memoryview | str) -> bytes | str:
         """The reply to a message: a plan, an acknowledgement, or an error with its name."""
         received = time.monotonic()
         number = None

@@ -5,34 +5,26 @@ image is received into one buffer that is used again, and the thread that receiv
 """
 
 import contextlib
-import select
 import socket
-import ssl
-import time
 from collections import deque
 from collections.abc import Callable, Generator
 from http import HTTPStatus
 
+import numpy as np
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from takt.types import Seconds
+from takt.runtime.server_peer import ClosedError, ServerPeer
 
-SILENCE_S = 20.0  # until a client is pinged, or one in the middle of a message given up
 PINGS = 2  # without any answer, and the client is gone
-HANDSHAKE_S = 10.0
-LINGER_S = 1.0  # for the last frame to arrive before the connection ends
-MAX_HEADER_BYTES = 1 << 14
 MAX_EARLY = 4  # messages sent before the reply to the last one
-AHEAD_BYTES = 4096  # read beyond a frame's header in one call
+MAX_PIECES = 4096  # of a message
+LARGE, LARGE_HEADER = b"\x82\xff", 14  # a whole binary message, masked, of a 64-bit length
+LARGE_BYTES = 1 << 16
 
 Refusal = tuple[HTTPStatus, str]
-
-
-class ClosedError(Exception):
-    """The connection is over; the text says why."""
 
 
 class ServerWebSocket:
@@ -40,14 +32,10 @@ class ServerWebSocket:
 
     def __init__(self, peer: socket.socket, max_bytes: int) -> None:
         """`peer` is accepted, and over TLS already if that is wanted."""
-        self._peer, self._max_bytes = peer, max_bytes
-        self._ahead = bytearray()
+        self._peer, self._max_bytes = ServerPeer(peer), max_bytes
         self._payload = bytearray()
         self._early: deque[bytes | str] = deque()
-        self._silent_pings = 0
         self._closing = False
-        if peer.family in (socket.AF_INET, socket.AF_INET6):
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def shake_hands(self, refuse: Callable[[Request], Refusal | None]) -> None:
         """Upgrade from HTTP, unless `refuse` gives a status and a text to answer with.
@@ -56,7 +44,7 @@ class ServerWebSocket:
             ClosedError: It was refused, or was no handshake.
         """
         protocol = ServerProtocol()
-        protocol.receive_data(self._read_header())
+        protocol.receive_data(self._peer.header())
         events = protocol.events_received()
         refusal = None
         if not events or not isinstance(request := events[0], Request):
@@ -66,13 +54,13 @@ class ServerWebSocket:
         else:
             response = protocol.accept(request)
         protocol.send_response(response)
-        self._send(b"".join(protocol.data_to_send()))
+        self._peer.send(b"".join(protocol.data_to_send()))
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            self._hang_up()
+            self._peer.hang_up()
             raise ClosedError(f"answered {response.status_code} to the handshake")
 
-    def receive(self) -> bytes | str:
-        """The next message; waits for it.
+    def receive(self) -> bytes | memoryview | str:
+        """The next message, valid until the next call; waits for it.
 
         Raises:
             ClosedError: The client went, broke the protocol or fell silent.
@@ -80,7 +68,7 @@ class ServerWebSocket:
         if self._early:
             return self._early.popleft()
         self._await_data()
-        return self._message()
+        return self._large_message() or self._message()
 
     def answer_pings(self) -> None:
         """Take what came meanwhile: pings are answered, messages kept for `receive`.
@@ -88,7 +76,7 @@ class ServerWebSocket:
         Raises:
             ClosedError: As `receive`.
         """
-        while len(self._early) < MAX_EARLY and self._has_data():
+        while len(self._early) < MAX_EARLY and self._peer.has_data():
             frame = self._frame(self._max_bytes)
             if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
                 self._early.append(self._message(frame))
@@ -110,19 +98,45 @@ class ServerWebSocket:
             self._closing = True
             with contextlib.suppress(ClosedError):
                 self._send_frame(Opcode.CLOSE, Close(code, reason[:100]).serialize())
-        self._hang_up()
+        self._peer.hang_up()
 
     def stop_receiving(self) -> None:
         """From another thread: the owner's `receive` raises, and it can still say goodbye."""
-        with contextlib.suppress(OSError):
-            self._peer.shutdown(socket.SHUT_RD)
+        self._peer.stop_receiving()
+
+    def _large_message(self) -> memoryview | None:
+        """A binary message of 64 KiB or more in one frame, if that is what comes.
+
+        It is unmasked where it was received: large memory that is used only once costs more than
+        all the rest of an answer.
+        """
+        head = self._peer.ahead
+        if len(head) < LARGE_HEADER or head[:2] != LARGE:
+            return None
+        size = int.from_bytes(head[2:10], "big")
+        have = len(head) - LARGE_HEADER
+        if not max(LARGE_BYTES, have) <= size <= self._max_bytes:
+            return None  # what is wrong with it is said where all frames are read
+        if len(self._payload) < size:
+            self._payload = bytearray(size + -size % 8)
+        place = memoryview(self._payload)[:size]
+        place[:have] = head[LARGE_HEADER:]
+        mask = np.frombuffer(head[10:14] * 2, np.uint64)
+        head.clear()
+        self._peer.read_into(place[have:])
+        words = np.frombuffer(self._payload, np.uint64, count=-(-size // 8))
+        np.bitwise_xor(words, mask, out=words)
+        return place
 
     def _message(self, frame: Frame | None = None) -> bytes | str:
         """A message of one frame or more; control frames in between are answered."""
         parts: list[bytes] = []
         text, size = False, 0
         while True:
-            frame = frame or self._frame(self._max_bytes - size)
+            if frame is None:
+                if not parts:
+                    self._await_data()
+                frame = self._frame(self._max_bytes - size)
             match frame.opcode:
                 case Opcode.TEXT | Opcode.BINARY if not parts:
                     text = frame.opcode == Opcode.TEXT
@@ -135,6 +149,8 @@ class ServerWebSocket:
                     raise self._broken(CloseCode.PROTOCOL_ERROR, "frames out of order")
             parts.append(bytes(frame.data))
             size += len(frame.data)
+            if len(parts) > MAX_PIECES:
+                raise self._broken(CloseCode.POLICY_VIOLATION, "a message in too many pieces")
             if frame.fin:
                 break
             frame = None
@@ -167,93 +183,21 @@ class ServerWebSocket:
         return ClosedError(reason)
 
     def _exactly(self, size: int) -> Generator[None, None, bytes | bytearray]:
-        """The next `size` bytes; `Frame.parse` reads with it. Many are valid until the next call.
-
-        It is a generator because the library wants one, but it never yields: it waits.
-        """
-        if size <= AHEAD_BYTES:
-            while len(self._ahead) < size:
-                self._ahead += self._recv(AHEAD_BYTES)
-            few = bytes(self._ahead[:size])
-            del self._ahead[:size]
-            return few
-        if size != len(self._payload):  # a robot's observations are all of one size
-            self._payload = bytearray(size)
-        have = len(self._ahead)
-        with memoryview(self._payload) as place:
-            place[:have] = self._ahead
-            self._ahead.clear()
-            while have < size:
-                have += self._recv_into(place[have:])
-        return self._payload
+        """What `Frame.parse` reads with: a generator that never yields, because it waits."""
+        return self._peer.read(size)
         yield
 
     def _await_data(self) -> None:
         """Wait for a client that thinks; ping it when it is silent for long."""
-        while not self._has_data(SILENCE_S):
-            if self._silent_pings == PINGS:
-                raise self._broken(CloseCode.GOING_AWAY, "silent for too long")
-            self._silent_pings += 1
+        for _ in range(PINGS):
+            if self._peer.wait():
+                return
             self._send_frame(Opcode.PING, b"")
-        self._silent_pings = 0
-
-    def _has_data(self, timeout_s: Seconds = 0.0) -> bool:
-        if self._ahead or (isinstance(self._peer, ssl.SSLSocket) and self._peer.pending()):
-            return True
-        try:
-            return bool(select.select([self._peer], [], [], timeout_s)[0])
-        except (OSError, ValueError) as error:
-            raise ClosedError(f"the connection is closed ({error})") from error
-
-    def _read_header(self) -> bytes:
-        """The handshake's request, up to its blank line."""
-        deadline = time.monotonic() + HANDSHAKE_S
-        self._peer.settimeout(HANDSHAKE_S)
-        while (end := self._ahead.find(b"\r\n\r\n")) < 0:
-            if len(self._ahead) > MAX_HEADER_BYTES or time.monotonic() > deadline:
-                raise ClosedError("no handshake, or one without end")
-            self._ahead += self._recv(AHEAD_BYTES)
-        self._peer.settimeout(SILENCE_S)
-        header = bytes(self._ahead[: end + 4])
-        del self._ahead[: end + 4]
-        return header
-
-    def _recv(self, size: int) -> bytes:
-        try:
-            data = self._peer.recv(size)
-        except OSError as error:
-            raise ClosedError(f"the connection broke ({error})") from error
-        if not data:
-            raise ClosedError("the client went without goodbye")
-        return data
-
-    def _recv_into(self, place: memoryview) -> int:
-        try:
-            size = self._peer.recv_into(place)
-        except OSError as error:
-            raise ClosedError(f"the connection broke ({error})") from error
-        if not size:
-            raise ClosedError("the client went in the middle of a message")
-        return size
+        if not self._peer.wait():
+            raise self._broken(CloseCode.GOING_AWAY, "silent for too long")
 
     def _send_frame(self, opcode: Opcode, data: bytes | bytearray | memoryview) -> None:
-        self._send(Frame(opcode, data).serialize(mask=False))
-
-    def _send(self, data: bytes) -> None:
-        try:
-            self._peer.sendall(data)
-        except OSError as error:
-            raise ClosedError(f"the connection broke ({error})") from error
-
-    def _hang_up(self) -> None:
-        """Let what was sent arrive: closing over unread bytes would throw it away."""
-        deadline = time.monotonic() + LINGER_S
-        with contextlib.suppress(OSError, ValueError):
-            self._peer.shutdown(socket.SHUT_WR)
-            self._peer.settimeout(LINGER_S)
-            while time.monotonic() < deadline and self._peer.recv(1 << 16):
-                pass
-        self._peer.close()
+        self._peer.send(Frame(opcode, data).serialize(mask=False))
 
 
 def _run(parser: Generator[None, None, Frame]) -> Frame:
