@@ -228,8 +228,7 @@ def _start(
     return subprocess.Popen(command, pass_fds=pass_fds, stdout=stdout)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) > 1:  # `make bench` calls every file without
+    SERVERS = {"serve_channel": serve_channel, "serve_websocket": serve_websocket}
     with real_time():
-        {"serve_channel": serve_channel, "serve_websocket": serve_websocket}[sys.argv[1]](
-            *sys.argv[2:]
-        )
+        SERVERS[sys.argv[1]](*sys.argv[2:])
