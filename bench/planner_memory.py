@@ -27,7 +27,7 @@ from takt.policies.xr0.presets import OWN_TOKEN_IDS, preset_or_file
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.recipes.nut_station import nut_station
 from takt.training.batches import Batch
-from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.engine import Replicated, Sharded
 from takt.training.frame_questions import FrameQuestions
 from takt.training.loop import LoopConfig, train_stage
 from takt.training.mixture import CoTraining, conversations_beside
@@ -41,7 +41,7 @@ from takt.training.plan_recipe import (
     long_conversation,
     on_meta,
 )
-from takt.training.planner import plan_stage
+from takt.training.planner import PlannedEngine, plan_stage
 from takt.training.shards import WHOLE, Shard
 from takt.training.vision_language import Conversations
 
@@ -65,7 +65,7 @@ class Case:
     """2: sharded."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> PlannedEngine:
         """Sharded where there are several ranks."""
         if self.ranks > 1:
             return Sharded(recompute=self.recompute)

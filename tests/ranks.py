@@ -20,7 +20,7 @@ COMPARISONS: dict[str, tuple[str, Engine]] = {
     "replicas of shards": ("post", Sharded(replicas=2)),
 }
 DEEPSPEED: dict[str, tuple[str, Engine]] = {
-    "whole": ("post", ZeRO2()),
+    "VLM frozen": ("expert", ZeRO2()),
     "words beside, recomputing": ("choice", ZeRO2(recompute=True)),
 }
 # SGD: AdamW turns a rounding of a gradient near 0 into a step of the learning rate.

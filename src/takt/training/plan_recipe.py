@@ -13,14 +13,14 @@ from takt.policies.xr0.presets import OWN_TOKEN_IDS, preset_or_file
 from takt.policies.xr0.processor import XR0Processor
 from takt.policies.xr0.tokenizer import build_tokenizer
 from takt.training.batches import Batch
-from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.engine import Replicated, Sharded
 from takt.training.flow_objective import ReleasedPrefix
 from takt.training.frame_questions import FrameQuestions
 from takt.training.frames import Frames
 from takt.training.mixture import conversations_beside
 from takt.training.pipeline import TrainingConfig, build_stage
 from takt.training.plan_config import PlanConfig
-from takt.training.planner import StagePlan, plan_stage
+from takt.training.planner import PlannedEngine, StagePlan, plan_stage
 from takt.training.planner_trace import ShapedXR0
 from takt.training.stage import Stage
 from takt.training.vision_language import DialogueBatch
@@ -46,7 +46,7 @@ def plan_recipe(
     """
     if asked.preset is not None:
         config = replace(config, model=preset_or_file(asked.preset, config.model.contract))
-    engine: Engine = Replicated(recompute=asked.recompute)
+    engine: PlannedEngine = Replicated(recompute=asked.recompute)
     if asked.engine == "sharded" and asked.gpus > 1:
         engine = Sharded(recompute=asked.recompute, replicas=asked.replicas)
     plans = []

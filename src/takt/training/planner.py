@@ -7,11 +7,13 @@ import torch
 
 from takt.policies.common.layers import set_recompute
 from takt.training.batches import Batch
-from takt.training.engine import Engine, Replicated, Sharded
+from takt.training.engine import Replicated, Sharded
 from takt.training.plan_config import Card
 from takt.training.planner_trace import trace
 from takt.training.stage import Stage
 
+PlannedEngine = Replicated | Sharded
+"""DeepSpeed's memory is not known here."""
 _FLOAT32, _BFLOAT16 = 4, 2
 _MOMENTS = 2  # of AdamW, beside its step count
 
@@ -68,7 +70,7 @@ class StagePlan:
 
 
 def plan_stage(
-    name: str, stage: Stage, batch: Batch, engine: Engine, ranks: int, *, bf16: bool
+    name: str, stage: Stage, batch: Batch, engine: PlannedEngine, ranks: int, *, bf16: bool
 ) -> StagePlan:
     """Plan `stage`, float32 on the meta device, with `batch` (there too) on each of `ranks`."""
     set_recompute(stage.policy.layers(), engine.recompute)
@@ -95,7 +97,7 @@ def _tokens(batch: Batch) -> int:
 
 
 def _memory(
-    stage: Stage, reached: frozenset[str], peak: int, engine: Engine, ranks: int, bf16: bool
+    stage: Stage, reached: frozenset[str], peak: int, engine: PlannedEngine, ranks: int, bf16: bool
 ) -> Memory:
     width = _BFLOAT16 if bf16 else _FLOAT32
     parts = ranks // engine.replicas if isinstance(engine, Sharded) else 1
