@@ -109,6 +109,32 @@ def test_a_killed_shift_resumes_with_the_same_result(tmp_path: Path) -> None:
     assert all(map(same, shift(tmp_path), shift(tmp_path / "fresh")))
 
 
+class Button:
+    """A board whose stop button is pressed on its 70th tick."""
+
+    wants_observations = False
+    ticks, told = 0, dict[str, str]()
+
+    @property
+    def stop_requested(self) -> bool:
+        return self.ticks >= 70
+
+    def on_tick(self, tick: object) -> None:
+        self.ticks += 1
+
+    def tell(self, facts: dict[str, str]) -> None:
+        self.told = facts
+
+
+def test_the_boards_button_ends_a_shift_that_can_go_on(tmp_path: Path) -> None:
+    taken, button = seat(InlinePolicy(FakePolicy())), Button()
+    with closing(ShiftStore(tmp_path, resolve(CONFIG, taken, SPEC))) as store:
+        with pytest.raises(KeyboardInterrupt):
+            run_shift(CONFIG, FakeStation(), taken, store, Silent(), button)  # pyright: ignore
+        assert button.told["cycles"] == "1 of 4"
+        assert len(run_shift(CONFIG, FakeStation(), taken, store, Silent())) == 4
+
+
 def test_another_shift_in_the_folder_is_refused_by_name(tmp_path: Path) -> None:
     shift(tmp_path, replace(CONFIG, cycles=1))
     with pytest.raises(ShiftMismatchError, match="seed: found 1000000, asked 1000007"):

@@ -14,6 +14,7 @@ from takt.benchmarks.player import Seat
 from takt.benchmarks.shift_config import ClockName, ResolvedShift, ShiftConfig
 from takt.benchmarks.store import ShiftStore, folder_digest
 from takt.embodiments.nut_station.cycle import CYCLE_CUT_S
+from takt.runtime.board import Board
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
@@ -61,23 +62,40 @@ def require_valid(config: ShiftConfig, learned: bool) -> None:
 
 
 def run_shift(
-    config: ShiftConfig, body: CycleBody, seat: Seat, store: ShiftStore, watcher: ShiftWatcher
+    config: ShiftConfig,
+    body: CycleBody,
+    seat: Seat,
+    store: ShiftStore,
+    watcher: ShiftWatcher,
+    board: Board | None = None,
 ) -> list[CycleRecord]:
-    """Run the cycles that `store` does not hold yet; returns all of them in order."""
+    """Run the cycles that `store` does not hold yet; returns all of them in order.
+
+    Raises:
+        KeyboardInterrupt: the stop button of `board` was pressed.
+    """
     records = []
     for cycle in range(config.cycles):
         record = store.load(cycle)
         if record is None:
             watcher.cycle_begins(cycle)
-            record = run_cycle(config, cycle, body, seat, watcher)
+            record = run_cycle(config, cycle, body, seat, watcher, board)
             store.save(record)
         watcher.cycle_ended(record)
         records.append(record)
+        if board is not None:
+            good = sum(record.good for record in records)
+            board.tell({"cycles": f"{len(records)} of {config.cycles}", "both sides": str(good)})
     return records
 
 
 def run_cycle(
-    config: ShiftConfig, cycle: int, body: CycleBody, seat: Seat, watcher: ShiftWatcher
+    config: ShiftConfig,
+    cycle: int,
+    body: CycleBody,
+    seat: Seat,
+    watcher: ShiftWatcher,
+    board: Board | None,
 ) -> CycleRecord:
     """One cycle from a fresh part to its named outcomes."""
     seed = config.seed + cycle
@@ -86,10 +104,18 @@ def run_cycle(
     clock, latency = _timing(config.clock, body.spec.dt, seat)
     governor = Governor(body.spec.action_space, step_limits(body.spec))
     executor = Executor(
-        body, seat.worker, seat.chunking, clock=clock, latency=latency, governor=governor
+        body,
+        seat.worker,
+        seat.chunking,
+        clock=clock,
+        latency=latency,
+        governor=governor,
+        listeners=[] if board is None else [board],
     )
 
     def finished() -> bool:
+        if board is not None and board.stop_requested:
+            raise KeyboardInterrupt("the board's stop button")
         watcher.cycle_runs(body.cycle_s)
         return body.finished
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from takt.benchmarks.cycle import CycleBody
     from takt.benchmarks.report import ShiftRun
     from takt.benchmarks.shift_config import ShiftConfig
+    from takt.runtime.board import Board
+    from takt.types import EmbodimentSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Config:
     """Replace every image by mid grey: what a policy achieves without seeing."""
     beside: Path | None = None
     """Folder of another finished shift to compare with in the report."""
+    board: bool = False
+    """Serve a live page with cameras, chunks, delays and a stop button; its address is printed."""
     json: bool = False
     """Print one JSON object as the last line; the live table goes to stderr."""
 
@@ -95,15 +99,28 @@ def _run(config: Config) -> int:
         title = f"nut station · {config.policy} · {config.mode} · {config.clock} clock"
         with (
             closing(ShiftStore(config.out, resolved)) as store,
+            _board(config, title, station.spec) as board,
             LiveTable(config.cycles, title, Console(stderr=config.json)) as watcher,
         ):
-            records = run_shift(shift, station, seat, store, watcher)
+            records = run_shift(shift, station, seat, store, watcher, board)
     finally:
         seat.worker.close()
     run = ShiftRun(resolved, records)
     report = _write_report(config, run, station, beside)
     _tell(config, run, beside, report)
     return 0
+
+
+def _board(
+    config: Config, title: str, spec: "EmbodimentSpec"
+) -> "AbstractContextManager[Board | None]":
+    from takt.runtime.board import Board
+
+    if not config.board:
+        return nullcontext()
+    board = Board(title, spec)
+    print(f"board: {board.url}", file=sys.stderr, flush=True)
+    return board
 
 
 def _tell(config: Config, run: "ShiftRun", beside: "ShiftRun | None", report: Path) -> None:

@@ -46,10 +46,10 @@ def nut_station() -> "TrainingConfig":
             names=("left nut", "left pin", "right nut", "right pin"),
         ),
         plan_key="annotation.plan",
-        choice=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=0),
+        choice=LoopConfig(steps=3000, batch_size=64, bf16=True, seed=0),
         expert=LoopConfig(steps=500, batch_size=64, bf16=True, seed=1),
         post=LoopConfig(steps=1300, batch_size=64, bf16=True, seed=2, lr=6e-4),
-        refine=LoopConfig(steps=1800, batch_size=64, bf16=True, seed=3, lr=4e-4),
+        refine=LoopConfig(steps=2000, batch_size=64, bf16=True, seed=3, lr=4e-4),
         words_weight=1 / 6,  # at full weight acting learns a quarter less in as many steps
     )
 
