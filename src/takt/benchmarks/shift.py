@@ -19,6 +19,7 @@ from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
 from takt.runtime.safety import Governor, step_limits
+from takt.runtime.trace import Trace
 from takt.seeds import require_split
 from takt.types import EmbodimentSpec, Seconds, TaktError
 
@@ -119,13 +120,16 @@ def run_cycle(
         watcher.cycle_runs(body.cycle_s)
         return body.finished
 
-    trace = executor.run(finished)
+    return _record(cycle, seed, body, executor.run(finished), seat.delay)
+
+
+def _record(cycle: int, seed: int, body: CycleBody, trace: Trace, delay: int) -> CycleRecord:
     return CycleRecord(
         cycle=cycle,
         seed=seed,
         outcomes=dict(body.finish()),
         cycle_s=min(float(body.cycle_s), CYCLE_CUT_S),
-        motion=measure(trace, body.spec, seat.delay),
+        motion=measure(trace, body.spec, delay),
         compute_ms=(trace.compute_s * 1e3).astype(np.float32),
         interventions=trace.interventions,
         actions=trace.actions,
