@@ -31,6 +31,15 @@ from takt.types import ActionChunk, Observation
 
 HORIZON, AXES = 30, len(SPEC.state_names)
 CAMERAS = tuple(camera.name for camera in SPEC.cameras)
+FACTS = ServerFacts(
+    policy="echo",
+    embodiment=SPEC.name,
+    rate_hz=SPEC.rate_hz,
+    cameras=CAMERAS,
+    state=SPEC.state_names,
+    actions=SPEC.action_space.names,
+    max_message_bytes=MAX_MESSAGE_BYTES,
+)
 
 
 class EchoPolicy:
@@ -52,16 +61,7 @@ class EchoPolicy:
 
 def serve_takt() -> None:
     """`PolicyServer`, as `takt serve` runs it."""
-    facts = ServerFacts(
-        policy="echo",
-        embodiment=SPEC.name,
-        rate_hz=SPEC.rate_hz,
-        cameras=CAMERAS,
-        state=SPEC.state_names,
-        actions=SPEC.action_space.names,
-        max_message_bytes=MAX_MESSAGE_BYTES,
-    )
-    with PolicyServer(OnePerRobot(factory=EchoPolicy), facts, SPEC) as server:
+    with PolicyServer(OnePerRobot(factory=EchoPolicy), FACTS, SPEC) as server:
         print(server.port, flush=True)
         threading.Event().wait()
 

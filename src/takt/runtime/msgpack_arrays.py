@@ -102,7 +102,7 @@ class _Builder:
         if _ARRAY in value:
             return _array(value)
         if _SCALAR in value:
-            return _dtype(value).type(value[b"data"]).item()
+            return _scalar(value)
         if _JPEG in value:
             return self._image(value[b"data"])
         return value
@@ -120,6 +120,14 @@ class _Builder:
                 return np.array(image.convert("RGB"))
         except Exception as error:  # a damaged file makes Pillow raise nearly anything
             raise ValueError(f"no JPEG image: {error}") from error
+
+
+def _scalar(value: dict[Any, Any]) -> object:
+    number = value[b"data"]
+    if not isinstance(number, int | float):
+        raise ValueError(f"a NumPy number made of a {type(number).__name__}")
+    with np.errstate(over="ignore"):
+        return _dtype(value).type(number).item()
 
 
 def _array(value: dict[Any, Any]) -> np.ndarray:

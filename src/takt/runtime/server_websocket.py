@@ -46,13 +46,11 @@ class ServerWebSocket:
         protocol = ServerProtocol()
         protocol.receive_data(self._peer.header())
         events = protocol.events_received()
-        refusal = None
         if not events or not isinstance(request := events[0], Request):
-            response = protocol.reject(HTTPStatus.BAD_REQUEST, "expected a websocket handshake\n")
-        elif (refusal := refuse(request)) is not None:
-            response = protocol.reject(*refusal)
-        else:
-            response = protocol.accept(request)
+            self._peer.hang_up()
+            raise ClosedError("expected a websocket handshake, got something else")
+        refusal = refuse(request)
+        response = protocol.accept(request) if refusal is None else protocol.reject(*refusal)
         protocol.send_response(response)
         self._peer.send(b"".join(protocol.data_to_send()))
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
