@@ -79,7 +79,8 @@ def run(capsys: pytest.CaptureFixture[str], *options: str, status: int = 0) -> d
 
 
 def test_a_driven_body_runs_on_the_wall_clock(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--body", "test_run:Arm", "--policy", "test_run:Reach", "--seconds", "0.5", *CALM]
+    options = ["--body", "test_run:Arm", "--policy", "test_run:Reach", "--seconds", "0.5"]
+    options += ["--latency-ms", "20", *CALM]
     found = run(capsys, *options)
     assert (found["body"], found["clock"], found["ticks"]) == ("arm", "wall", 25)
     assert found["strategy"] == "NaiveAsynchronous(execute=5)"
@@ -142,6 +143,35 @@ def test_bad_input_is_named(
 ) -> None:
     assert main(["run", *options]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_server_plans_for_the_body_it_serves_and_for_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    served = ["serve", "--body", "test_run:Arm", "--policy", "test_run:Reach", "--port", "0"]
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-u",
+            "-c",
+            f"from takt.cli import main; main({served})",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        assert child.stdout is not None
+        address = child.stdout.readline().split()[-1]
+        options = ["--policy", address, "--seconds", "0.5", "--latency-ms", "20", *CALM]
+        found = run(capsys, "--body", "test_run:Arm", *options)
+        assert found["ticks"] == 25
+        assert found["policy"] == address
+        assert main(["run", "--body", "fakes:FakeStation", *options]) == 2
+        assert "for 'nut-station', it serves 'arm'" in capsys.readouterr().err
+    finally:
+        child.terminate()
+        child.wait(20)
 
 
 def test_sigterm_stops_the_body_and_still_tells(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from takt.benchmarks.checkpoint import CheckpointChunking, packaged_checkpoint, read_chunking
 from takt.benchmarks.player import HOLD, HoldPolicy, Learned
@@ -14,7 +15,7 @@ from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.runtime.policy_process import PolicyProcess
 from takt.types import Embodiment, EmbodimentSpec, Seconds, TaktError
 
-WARM = 3  # inferences that are timed, after a cold one that is not
+WARM = 5  # inferences that are timed, after a cold one that is not
 SCHEMES = ("ws://", "wss://")
 
 
@@ -62,55 +63,41 @@ def _from_checkpoint(config: Config, spec: EmbodimentSpec) -> Planner:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a policy answered before anything moved: its chunk's length, its slowest warm answer."""
+    """What a policy answered before anything moved: its chunk's length, its usual warm latency."""
 
     horizon: int
     latency_s: Seconds
 
 
-def probe(worker: PolicyWorker, body: Embodiment, seed: int) -> Probe:
+def probe(worker: PolicyWorker, body: Embodiment) -> Probe:
     """Ask for a few plans that nobody executes; the first one, which may be slow, is not timed.
 
-    The latency is what the control loop would see: compute, transport and queue.
+    The latency is what the control loop would see: compute, transport and queue. It is the median,
+    because a hiccup is not the rule, and what comes later than planned is dealt with.
     """
-    worker.reset(seed)
-    horizon, slowest = 0, 0.0
-    for number in range(1 + WARM):
+    horizon, latencies = 0, []
+    for _ in range(1 + WARM):
         observation = body.observe()
         began = time.monotonic()
         worker.submit(observation, None)
         horizon = len(worker.result().chunk.actions)
-        if number:
-            slowest = max(slowest, time.monotonic() - began)
-    return Probe(horizon=horizon, latency_s=slowest)
+        latencies.append(time.monotonic() - began)
+    return Probe(horizon=horizon, latency_s=median(latencies[1:]))
 
 
-def facts_of(
-    planner: Planner, spec: EmbodimentSpec, found: Probe, execute: int | None
-) -> CheckpointChunking:
-    """T, T_e and the longest prefix; a policy that names none runs half of each plan, no prefix.
+def known_facts(planner: Planner, spec: EmbodimentSpec) -> CheckpointChunking | None:
+    """What is known of the plans after the worker's reset without asking for one.
 
     Raises:
         TaktError: a server's policy is for another body.
     """
-    facts = planner.facts or _remote_facts(planner.worker, spec)
-    facts = facts or CheckpointChunking(
-        horizon=found.horizon,
-        execute=max(1, found.horizon // 2),
-        max_prefix=0,
-        prefix_time="chunk",
-    )
-    return facts if execute is None else replace(facts, execute=execute)
-
-
-def _remote_facts(worker: PolicyWorker, spec: EmbodimentSpec) -> CheckpointChunking | None:
-    if not isinstance(worker, RemotePolicy) or worker.facts is None:
-        return None
-    told = worker.facts
-    if told.embodiment != spec.name:
+    if planner.facts is not None or not isinstance(planner.worker, RemotePolicy):
+        return planner.facts
+    told = planner.worker.facts
+    if told is None or told.embodiment != spec.name:
+        served = told.embodiment if told else "nobody knows what"
         raise TaktError(
-            f"expected a server for {spec.name!r}, it serves {told.embodiment!r}; start it with "
-            "this --body"
+            f"expected a server for {spec.name!r}, it serves {served!r}; start it with this --body"
         )
     if not (told.horizon and told.execute):
         return None
@@ -120,3 +107,16 @@ def _remote_facts(worker: PolicyWorker, spec: EmbodimentSpec) -> CheckpointChunk
         max_prefix=told.max_prefix,
         prefix_time=told.prefix_time,
     )
+
+
+def complete_facts(
+    known: CheckpointChunking | None, found: Probe, execute: int | None
+) -> CheckpointChunking:
+    """T, T_e and the longest prefix; a policy that names none runs half of each plan, no prefix."""
+    facts = known or CheckpointChunking(
+        horizon=found.horizon,
+        execute=max(1, found.horizon // 2),
+        max_prefix=0,
+        prefix_time="chunk",
+    )
+    return facts if execute is None else replace(facts, execute=execute)

@@ -8,7 +8,13 @@ from takt.benchmarks.player import chain
 from takt.benchmarks.shift_config import Mode
 from takt.commands.run_body import Body, Driven, Simulated
 from takt.commands.run_options import Config
-from takt.commands.run_policy import Planner, facts_of, planner_named, probe
+from takt.commands.run_policy import (
+    Planner,
+    complete_facts,
+    known_facts,
+    planner_named,
+    probe,
+)
 from takt.commands.run_summary import RunSummary
 from takt.runtime.chunking import Chunking
 from takt.runtime.clock import Clock, VirtualClock, WallClock
@@ -70,8 +76,10 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     stack.callback(planner.worker.close)
     embodiment, robot = _connect(config, body, stack)
     wall = config.clock == "wall" or (config.clock == "auto" and robot is not None)
-    found = probe(planner.worker, embodiment, config.seed)
-    facts = facts_of(planner, body.spec, found, config.execute)
+    planner.worker.reset(config.seed)
+    known = known_facts(planner, body.spec)
+    found = probe(planner.worker, embodiment)
+    facts = complete_facts(known, found, config.execute)
     latency_ms = config.latency_ms
     if latency_ms is None:
         latency_ms = 1e3 * found.latency_s if wall else PAPER_LATENCY_MS
