@@ -210,7 +210,9 @@ class RemotePolicy:
             self._connection, self._facts = connection, connection.facts
             seed = None if isinstance(self._wanted, Begin) else self._seed
         if seed is not None:
-            connection.exchange(Begin(number=next(self._numbers), seed=seed), None)
+            reply = connection.exchange(Begin(number=next(self._numbers), seed=seed), None)
+            if isinstance(reply, Failed):
+                raise PolicyError(f"the episode cannot go on after a new connection: {reply.text}")
         with self._changed:
             self._lost_since = None
 

@@ -110,15 +110,15 @@ class _Builder:
     def _image(self, data: object) -> np.ndarray:
         if not isinstance(data, bytes):
             raise ValueError("a JPEG image needs bytes")
-        from PIL import Image
-
         try:
+            from PIL import Image
+
             with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
                 self._pixels -= prod(image.size)
                 if self._pixels < 0:
                     raise ValueError(f"images of more than {MAX_PIXELS} pixels in a message")
                 return np.array(image.convert("RGB"))
-        except Exception as error:  # a damaged file makes Pillow raise nearly anything
+        except Exception as error:  # a damaged file makes Pillow, if it is here, raise anything
             raise ValueError(f"no JPEG image: {error}") from error
 
 
