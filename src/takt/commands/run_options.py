@@ -33,7 +33,7 @@ class Config:
     clock: Literal["auto", "virtual", "wall"] = "auto"
     """virtual: as fast as it goes, with injected latency; auto: that for simulations only."""
     patience_ms: float = 300.0
-    """So long a silent camera's last image is held before the body is stopped; joints a third."""
+    """So long a silent sensor's last sample is held before the body is stopped."""
     watchdog_ms: float = 500.0
     """On the wall clock the body is stopped if the loop is silent for so long."""
     priority: int = PRIORITY

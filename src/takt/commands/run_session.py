@@ -109,7 +109,7 @@ def _connect(config: Config, body: Body, stack: ExitStack) -> tuple[Embodiment, 
     match body:
         case Driven(driver=driver):
             held = config.patience_ms * 1e-3
-            patience = Patience(joints_s=held / 3, cameras_s=held)
+            patience = Patience(joints_s=held, cameras_s=held)
             robot = stack.enter_context(Robot(driver, patience=patience))
             return robot, robot
         case Simulated(simulation):

@@ -126,5 +126,5 @@ class SensorFeed(Generic[_Sample]):
         return SensorLostError(
             f"sensor {self.name!r}: expected a sample at least every "
             f"{1e3 * self._patience_s:.0f} ms, but {what}; the body was stopped. "
-            f"{'; '.join(causes) or 'It raised no error: is it unplugged or stuck?'}"
+            f"{'; '.join(causes) or 'It raised no error: is it stuck, or this machine overloaded?'}"
         )

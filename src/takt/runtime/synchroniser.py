@@ -23,7 +23,7 @@ class Patience:
     `first_s` is for the first sample after connecting: cameras need a while to begin.
     """
 
-    joints_s: Seconds = 0.1
+    joints_s: Seconds = 0.3
     cameras_s: Seconds = 0.3
     first_s: Seconds = 5.0
 
