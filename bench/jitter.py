@@ -4,7 +4,8 @@ Takt: `WallClock` under `real_time`, lateness against the absolute deadline. Pla
 runtime does, sleeping the rest of the period since the last tick, lateness against that very aim
 (its drift is not held against it there). Both take turns beside the same hogs, which run at normal
 priority, as the plain loop does. Drift is measured over 10,000 ticks at 1 kHz: in ticks that is ten
-times as strict as at 100 Hz.
+times as strict as at 100 Hz. `machine_paused` is how many of the missed ticks fell into a moment in
+which witnesses on other cores stood still, too (`jitter_witness.py`).
 """
 
 import json
@@ -19,6 +20,7 @@ from typing import Any
 
 import command
 import numpy as np
+from jitter_witness import Interval, watched
 
 from takt.runtime.clock import WallClock
 from takt.runtime.real_time import Granted, real_time
@@ -51,25 +53,30 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """One run of a loop: lateness of each tick (tick,) seconds, and how far its phase went."""
+    """One run of a loop: lateness of each tick (tick,) seconds, and how far its phase went.
+
+    `long` are the waits, monotonic seconds, that ended a whole period late.
+    """
 
     lateness_s: np.ndarray
     drift_ticks: float
     missed: int
+    long: tuple[Interval, ...] = ()
 
 
 def takt_loop(rate_hz: float, ticks: int) -> tuple[Beat, Granted]:
     """Takt's clock, and the priority that was granted."""
-    lateness = np.zeros(ticks)
+    lateness, ended, dt = np.zeros(ticks), np.zeros(ticks), 1 / rate_hz
     with real_time() as granted:
         began = time.monotonic()
-        clock = WallClock(1 / rate_hz)
+        clock = WallClock(dt)
         for tick in range(ticks):
             clock.tick()
-            lateness[tick] = clock.lateness
-        elapsed = time.monotonic() - began
-    drift = elapsed * rate_hz - (ticks + clock.missed)
-    return Beat(lateness_s=lateness, drift_ticks=drift, missed=clock.missed), granted
+            lateness[tick], ended[tick] = clock.lateness, time.monotonic()
+    drift = (ended[-1] - began) * rate_hz - (ticks + clock.missed)
+    long = ((end - late, end) for late, end in zip(lateness, ended, strict=True) if late >= dt)
+    beat = Beat(lateness_s=lateness, drift_ticks=drift, missed=clock.missed, long=tuple(long))
+    return beat, granted
 
 
 def plain_loop(rate_hz: float, ticks: int) -> Beat:
@@ -114,7 +121,7 @@ def measure(config: Config) -> dict[str, Any]:
     ours: list[Beat] = []
     plain: list[Beat] = []
     granted = None
-    with hogging(config.hogs):
+    with hogging(config.hogs), watched() as pauses:
         for turn in range(rounds):
             for side in ("takt", "plain")[:: 1 if turn % 2 == 0 else -1]:
                 if side == "takt":
@@ -132,6 +139,12 @@ def measure(config: Config) -> dict[str, Any]:
         "lateness_p99_ratio": statistics.median(ratios),
         "ratios": ratios,
         "missed": sum(beat.missed for beat in ours),
+        "machine_paused": sum(
+            int((late[1] - late[0]) * config.rate_hz)
+            for beat in ours
+            for late in beat.long
+            if pauses.hit(late)
+        ),
         "drift_ticks": long.drift_ticks,
         "rt_priority": granted.scheduling,
         "takt": summary(ours),
@@ -156,7 +169,10 @@ def report(config: Config, found: dict[str, Any]) -> None:
     for side in ("takt", "plain"):
         numbers = (found[side][key] for key in ("p50_ms", "p99_ms", "max_ms"))
         print(f"  {side:<6} lateness p50 / p99 / max {' / '.join(f'{n:.3f}' for n in numbers)} ms")
-    print(f"  p99, plain over takt: {found['lateness_p99_ratio']:.1f}; missed: {found['missed']}")
+    print(
+        f"  p99, plain over takt: {found['lateness_p99_ratio']:.1f}; missed: {found['missed']}"
+        f" ({found['machine_paused']} as the whole machine stood still)"
+    )
     print(f"  drift over {config.drift_ticks} ticks: {found['drift_ticks']:.3f} ticks")
 
 
@@ -168,7 +184,7 @@ def main(config: Config) -> int:
     report(config, found)
     if config.json:
         print(json.dumps(found))
-    kept = found["lateness_p99_ratio"] >= CLAIM and not found["missed"]
+    kept = found["lateness_p99_ratio"] >= CLAIM and found["missed"] == found["machine_paused"]
     return int(found["rt_priority"] == "fifo" and not kept)
 
 
