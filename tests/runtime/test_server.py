@@ -15,11 +15,17 @@ from remote import openpi_observation, serve, wide
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from takt.runtime import server_peer
 from takt.runtime.msgpack_arrays import pack, unpack
 from takt.runtime.server import PolicyServer, ServeError
 from takt.runtime.server_messages import Ask, Begin, encode_request
 from takt.runtime.server_scheduler import OneForAll
 from takt.types import ActionChunk, Observation
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -161,6 +167,16 @@ def test_raw_sockets_cannot_hold_it_up(server: PolicyServer) -> None:
     silent = socket.create_connection(("127.0.0.1", server.port))
     with silent, join(server) as robot:
         assert "actions" in ask(robot, openpi_observation())
+
+
+def test_the_silent_are_pinged_and_the_dead_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_peer, "SILENCE_S", 0.1)
+    with serve() as server, join(server) as thoughtful:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as dead:
+            dead.sendall(HANDSHAKE)
+            while dead.recv(1 << 16):  # the greeting, pings, the goodbye
+                pass
+        assert "actions" in ask(thoughtful, openpi_observation())
 
 
 class SlowBatches:
