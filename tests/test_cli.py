@@ -34,6 +34,13 @@ def raising(error):
     return action
 
 
+def test_a_file_where_a_folder_is_expected_is_called_one(fake_command, tmp_path, capsys):
+    (tmp_path / "README.md").touch()
+    fake_command(lambda argv: (tmp_path / "README.md").mkdir())
+    assert main(["fake"]) == 2
+    assert "README.md is a file, expected a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_help_lists_every_command(argv, capsys):
     assert main(argv) == 0

@@ -42,6 +42,8 @@ def _run(name: str, argv: list[str]) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             text = f"the disk is full ({error}); make room, run it again"
+        elif isinstance(error, FileExistsError | NotADirectoryError):
+            text = f"{error.filename} is a file, expected a folder; choose another path"
         elif error.filename is not None:
             text = f"cannot use {error.filename}: {error.strerror}; choose another path"
         else:

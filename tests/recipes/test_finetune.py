@@ -1,6 +1,7 @@
 """A run's folder: the body's file first, then training; and the named recipes."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import tiny
 
+from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.datasets.writer import LeRobotWriter
 from takt.embodiments.layouts import LAYOUTS
 from takt.recipes import finetune
+from takt.recipes.watch import WatchConfig
 from takt.types import TaktError
 
 DATA = Path(__file__).parents[1] / "data" / "lerobot" / "v21_image_0.3.2"
@@ -38,8 +41,10 @@ def run(
     log=lambda line: None,
     ranks=1,
     data=DATA,
+    **options,
 ):
-    return finetune.run(config, data=data, init=None, body=body, out=out, ranks=ranks, log=log)
+    paths = {"data": data, "init": None, "body": body, "out": out}
+    return finetune.run(config, **paths, ranks=ranks, log=log, **options)
 
 
 def test_no_steps_give_a_file_to_correct_and_nothing_else(started, tmp_path):
@@ -92,6 +97,15 @@ def test_a_run_is_not_mixed_with_another(started, tmp_path):
     with pytest.raises(TaktError, match=r"body.axes.gripper: \[6,.*now \[13,"):
         run(tmp_path)
     assert len(started) == 2
+
+
+def test_a_finished_run_is_trained_further_elsewhere(started, tmp_path):
+    run(tmp_path, finetune.FinetuneConfig(steps=6))
+    shutil.copytree(packaged_checkpoint("nano_station"), tmp_path / "policy")
+    with pytest.raises(TaktError, match=r"steps: 6, now 10.*--init .*policy and another --out"):
+        run(tmp_path, finetune.FinetuneConfig(steps=10))
+    with pytest.raises(TaktError, match="no --rollout-every"):
+        run(tmp_path / "new", watch=WatchConfig(rollout_every=5))
 
 
 def test_a_run_that_could_not_begin_takes_no_folder(started, tmp_path):

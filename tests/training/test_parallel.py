@@ -1,5 +1,7 @@
 """Ranks and their launcher."""
 
+import signal
+
 import pytest
 import ranks
 
@@ -9,6 +11,20 @@ from takt.types import TaktError
 
 def test_without_a_group_there_is_one_rank():
     assert (rank(), world_size()) == (0, 1)
+
+
+def test_ctrl_c_while_ranks_import_is_no_childs_business(monkeypatch):
+    seen = []
+
+    def start(*arguments, **options):
+        seen.append(signal.getsignal(signal.SIGINT))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("takt.training.parallel.start_processes", start)
+    with pytest.raises(KeyboardInterrupt):
+        launch(ranks.complain, 2)
+    assert seen == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_ranks_error_is_the_launchers():

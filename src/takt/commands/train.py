@@ -3,13 +3,15 @@
 import json
 import math
 import sys
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from takt.commands.train_options import (
+    RECIPE_NAMES,
     Ablation,
     Blocks,
     Command,
@@ -26,6 +28,8 @@ from takt.training.plan_config import PlanConfig
 
 def main(argv: list[str]) -> int:
     """Run what the recipe has left to do."""
+    if argv and not argv[0].startswith("-"):
+        _require_known(argv[0], wants_plan="--plan" in argv)
     command = tyro.cli(Command, args=argv, prog="takt train", config=(FlagCreatePairsOff,))
     match command:
         case NutStation(dry=dry) if dry.plan:
@@ -34,6 +38,18 @@ def main(argv: list[str]) -> int:
             return _plan("xr0", command.dry, command.json)
         case NutStation() | Blocks() | Ablation() | Pretrain() | Finetune():
             return _run(command)
+
+
+def _require_known(recipe: str, *, wants_plan: bool) -> None:
+    from takt.types import TaktError
+
+    if recipe not in RECIPE_NAMES:
+        near = get_close_matches(recipe, RECIPE_NAMES, n=1)
+        hint = f"did you mean `takt train {near[0]}`? " if near else ""
+        raise TaktError(f"unknown recipe {recipe!r}; {hint}known: {', '.join(RECIPE_NAMES)}")
+    planned = get_args(PlannedName)
+    if wants_plan and recipe not in planned:
+        raise TaktError(f"{recipe} has no --plan; {' and '.join(planned)} do")
 
 
 def _run(command: NutStation | Blocks | Ablation | Pretrain | Finetune) -> int:
@@ -55,12 +71,17 @@ def _run(command: NutStation | Blocks | Ablation | Pretrain | Finetune) -> int:
                 require_extra("train,data", "takt train")
                 return _finetune(command)
     except KeyboardInterrupt:
-        print(
-            f"takt train: interrupted; {command.out} keeps all but the last minute (ten of a large "
-            "model). Run the same command again to go on.",
-            file=sys.stderr,
-        )
+        print(f"takt train: interrupted; {_kept(command.out)}", file=sys.stderr)
         return 130
+
+
+def _kept(out: Path) -> str:
+    from takt.recipes.run_folder import keeps_work
+
+    if not keeps_work(out):
+        return "no step was kept yet. Run the same command again, or one with other settings."
+    lost = "all but the last minute (ten of a large model)"
+    return f"{out} keeps {lost}. Run the same command again to go on."
 
 
 def _require_sane(scale: float, **counts: int | None) -> None:
@@ -90,6 +111,7 @@ def _nut_station(config: NutStation) -> int:
     """Record what is missing, then run every stage."""
     counts = {"episodes": config.episodes, "corrections": config.corrections}
     _require_sane(config.scale, ranks=config.ranks, **counts)
+    config.dry.require_unasked()
     from takt.recipes import nut_station as recipe
 
     policy = recipe.run(
@@ -100,6 +122,7 @@ def _nut_station(config: NutStation) -> int:
         ranks=config.ranks,
         watch=config.watch,
         log=lambda line: print(line, flush=True),
+        asked={"--scale": config.scale},
     )
     return _tell(policy, as_json=config.json)
 
@@ -122,6 +145,12 @@ def _blocks(config: Blocks) -> int:
         ranks=config.ranks,
         watch=config.watch,
         log=lambda line: print(line, flush=True),
+        asked={
+            "--scale": config.scale,
+            "--words": config.words,
+            "--co-training": config.co_training,
+            "--seed": config.seed,
+        },
     )
     return _tell(policy, as_json=config.json)
 

@@ -44,9 +44,9 @@ class Blocks:
     scenes: int | None = None
     """Scenes to draw; the recipe's number by default."""
     words: bool = True
-    """Learn words before acting, and beside it."""
+    """Learn words before acting, and beside it; --no-words does not."""
     co_training: bool = True
-    """Keep learning words while the language model learns to act."""
+    """Keep learning words while the language model learns to act; --no-co-training does not."""
     scale: float = 1.0
     """Multiplies every stage's steps; below 1 for a quick look."""
     seed: int = 0
@@ -119,6 +119,8 @@ def _named(recipe: str) -> Any:  # noqa: ANN401
     default = Finetune(data=tyro.MISSING, config=RECIPES[recipe], out=Path("out") / recipe)
     return subcommand(recipe, default=default)
 
+
+RECIPE_NAMES = ("nut-station", "blocks", "ablation", "pretrain", "xr0", *RECIPES)
 
 Command = (
     Annotated[NutStation, subcommand("nut-station")]

@@ -49,6 +49,8 @@ class MixtureFile:
         Raises:
             MixtureFileError: it is missing or broken, or a key in it is.
         """
+        if not path.exists():
+            raise MixtureFileError(f"{path}: there is no such file; see --mixture")
         try:
             content = tomllib.loads(path.read_text())
         except (OSError, ValueError) as error:

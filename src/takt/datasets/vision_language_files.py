@@ -44,6 +44,8 @@ def set_files(path: Path) -> list[Path]:
     Raises:
         NotADatasetError: there are none.
     """
+    if not path.exists():
+        raise NotADatasetError(path, "there is no such file or folder")
     if path.is_file() and path.suffix in SUFFIXES:
         return [path]
     for suffix in SUFFIXES:

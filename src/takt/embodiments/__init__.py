@@ -1,6 +1,7 @@
 """Bodies by name or by file: a visible registry of lazy creators; importing it has no effect."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from takt.embodiments.reference import is_reference, load_reference
@@ -39,9 +40,11 @@ def embodiment_spec(name: str) -> EmbodimentSpec:
     if is_reference(name):
         return _spec_of(name)
     if name not in EMBODIMENTS:
+        near = get_close_matches(Path(name).name, EMBODIMENTS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise TaktError(
-            f"unknown embodiment {name!r}; known: {', '.join(EMBODIMENTS)}, the path of a file "
-            f"({', '.join(SUFFIXES)}) that describes one, or MODULE:NAME of one in Python"
+            f"unknown embodiment {name!r}; {hint}known: {', '.join(EMBODIMENTS)}, the path of a "
+            f"file ({', '.join(SUFFIXES)}) that describes one, or MODULE:NAME of one in Python"
         )
     return EMBODIMENTS[name]()
 

@@ -155,6 +155,8 @@ def read_table(path: Path) -> dict[str, Any]:
     """The keys of a TOML or JSON file; an `EmbodimentFileError` where there are none."""
     if path.suffix not in SUFFIXES:
         raise EmbodimentFileError(f"{path}: expected a file that ends in {' or '.join(SUFFIXES)}")
+    if not path.exists():
+        raise EmbodimentFileError(f"{path}: there is no such file")
     try:
         text = path.read_text()
         data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)

@@ -4,7 +4,7 @@ The toy shows at nano size on a laptop what the paper shows at 4.7 B: vision-lan
 choice pre-training with such data beside it, then the action expert, then everything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SCENES = 40_000
 VALIDATION_SCENES = 256
 HORIZON = 10
+DRAWN = "done"  # says how many scenes the frames beside it are of
 
 
 def blocks() -> "TrainingConfig":
@@ -113,17 +114,23 @@ def run(
     ranks: int,
     log: Callable[[str], None],
     watch: WatchConfig = STANDARD,
+    asked: Mapping[str, object] | None = None,
 ) -> Path:
-    """Draw the scenes and train; returns the checkpoint's folder. Resumes where it was."""
+    """Draw the scenes and train; returns the checkpoint's folder. Resumes where it was.
+
+    `asked` are the options that `config` follows from, for messages.
+    """
     from takt.recipes.run_folder import claim
     from takt.training.parallel import join, launch, on_first_rank
 
     require_processes("--ranks", ranks)
     watch.require()
     join()
-    on_first_rank(claim, out, {"scenes": scenes, "training": asdict(config)})
+    settings = {"scenes": scenes, "training": asdict(config), "asked": asked or {}}
+    on_first_rank(claim, out, settings)
     frames, policy = out / "frames", out / "policy"
-    if not (frames / "done").exists():
+    drawn = frames / DRAWN
+    if not drawn.exists() or drawn.read_text() != f"{scenes}":
         log(f"drawing {scenes} scenes")
         on_first_rank(_draw, scenes, frames)
     if not is_complete(policy):
@@ -132,8 +139,9 @@ def run(
 
 
 def _draw(scenes: int, folder: Path) -> None:
+    (folder / DRAWN).unlink(missing_ok=True)
     reach_frames(scenes).save(folder)
-    (folder / "done").touch()
+    (folder / DRAWN).write_text(f"{scenes}")
 
 
 def _train(config: "TrainingConfig", frames: Path, out: Path, watch: WatchConfig) -> None:

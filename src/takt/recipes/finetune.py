@@ -11,6 +11,7 @@ from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.embodiments import load_embodiment
 from takt.embodiments.draft import draft_body
 from takt.extras import require_extra
+from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
 from takt.recipes.run_folder import body_facts, claim, is_claimed
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
@@ -68,7 +69,7 @@ def run(
     from takt.datasets.lerobot import LeRobotDataset
     from takt.training.parallel import launch
 
-    watch.require()
+    watch.require(simulator=False)
     if config.engine == "deepspeed":
         require_extra("deepspeed", "--engine deepspeed")
     require_processes("--ranks", ranks)
@@ -90,9 +91,17 @@ def run(
     del chosen["skip_bad"]  # may be added when a damaged row is met
     settings = {**paths, "body": body_facts(spec), "finetune": chosen}
     if is_claimed(out):
-        claim(out, settings)
+        claim(out, settings, *(_further(out) if is_complete(out / "policy") else ()))
     launch(_train, ranks, config, file, data, start, out, settings, watch)
     return out / "policy"
+
+
+def _further(out: Path) -> list[str]:
+    """What to do with a finished run."""
+    return [
+        "it is finished and goes on with its own settings only; to train its policy further, "
+        f"--init {out / 'policy'} and another --out"
+    ]
 
 
 def _draft(dataset: "LeRobotDataset", layout: str | None, file: Path) -> None:

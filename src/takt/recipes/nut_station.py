@@ -1,6 +1,6 @@
 """The nut station's policy: XR-0 nano from demonstrations, trained to act while it thinks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -76,11 +76,13 @@ def run(
     ranks: int,
     log: Callable[[str], None],
     watch: WatchConfig = STANDARD,
+    asked: Mapping[str, object] | None = None,
 ) -> Path:
     """Demonstrate, train, then correct and refine in rounds; returns the last checkpoint's folder.
 
     Each round's corrections come from the round before. Resumes where it was, on any number of
-    ranks. Under torchrun every rank calls it.
+    ranks. Under torchrun every rank calls it. `asked` are the options that `config` follows from,
+    for messages.
     """
     from takt.recipes.corrections import correct
     from takt.recipes.run_folder import claim
@@ -89,8 +91,8 @@ def run(
     require_processes("--ranks", ranks)
     watch.require()
     join()
-    asked = {"episodes": episodes, "corrections": corrections}
-    on_first_rank(claim, out, {**asked, "training": asdict(config)})
+    counts = {"episodes": episodes, "corrections": corrections}
+    on_first_rank(claim, out, {**counts, "training": asdict(config), "asked": asked or {}})
     data, cache = [out / "data"], out / "frames"
     log(f"demonstrations: {episodes} in {data[0]}")
     _record(data[0], episodes, 0, ranks, log)

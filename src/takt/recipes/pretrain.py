@@ -157,7 +157,7 @@ def run(
     from takt.training.parallel import launch
 
     require_processes("--ranks", ranks)
-    watch.require()
+    watch.require(simulator=False)
     if config.engine == "deepspeed":
         require_extra("deepspeed", "--engine deepspeed")
     found = MixtureFile.read(mixture)

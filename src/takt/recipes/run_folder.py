@@ -1,38 +1,83 @@
 """A run's folder belongs to one set of settings, so that resuming never mixes two."""
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
+from takt.training.metrics import NAME
 from takt.types import EmbodimentSpec, TaktError
 
 _FILE = "run.json"
+_ASKED = "asked."
+_HELD: dict[Path, IO[str]] = {}
+"""Settings of this process's runs: locked, as their folders are, until it ends in whatever way."""
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
-def claim(folder: Path, settings: Mapping[str, object]) -> None:
+def claim(
+    folder: Path,
+    settings: Mapping[str, object],
+    advice: str = "continue it with its own, or choose another --out",
+) -> None:
     """Write `settings` to `folder/run.json`, or check that the run there has the same.
 
+    A run that kept nothing and has ended does not count. Options under `asked` are not compared:
+    where settings that follow from them differ, they are what is named.
+
     Raises:
-        TaktError: the folder holds a run with other settings; names the first ones that differ.
+        TaktError: the folder holds a run with other settings; names the first ones that differ, and
+            gives the `advice`.
     """
     path = folder / _FILE
     text = json.dumps(settings, indent=1)
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(text + "\n")
-        draft.rename(path)
-        return
-    there, ours = _leaves(json.loads(path.read_text())), _leaves(json.loads(text))
-    differ = [key for key in {**there, **ours} if there.get(key) != ours.get(key)]
-    if differ:
-        changes = [f"{key}: {there.get(key)}, now {ours.get(key)}" for key in differ[:3]]
-        raise TaktError(
-            f"{folder} holds a run with other settings ({'; '.join(changes)}); "
-            "continue it with its own, or choose another --out"
-        )
+    if path.exists():
+        changes = _changes(_leaves(json.loads(path.read_text())), _leaves(json.loads(text)))
+        if not changes:
+            _hold(path)
+            return
+        if keeps_work(folder) or _is_held(path):
+            raise TaktError(
+                f"{folder} holds a run with other settings ({'; '.join(changes[:3])}); {advice}"
+            )
+        for metrics in folder.rglob(NAME):
+            metrics.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(text + "\n")
+    draft.rename(path)
+    _hold(path)
+
+
+def keeps_work(folder: Path) -> bool:
+    """Whether a state of a training, an episode or a file of rows is there."""
+    kinds = ("**/*.safetensors", "**/episodes/**/*.parquet", "*.parquet")
+    return any(path for kind in kinds for path in folder.glob(kind))
+
+
+def _changes(there: Mapping[str, "Json"], ours: Mapping[str, "Json"]) -> list[str]:
+    """By option where there are some, else by setting."""
+    both = [key for key in {**there, **ours} if there.get(key) != ours.get(key)]
+    differ = [key for key in both if not key.startswith(_ASKED)]
+    asked = [key for key in both if key in there and key not in differ]
+    told = asked if differ and asked else differ
+    return [f"{key.removeprefix(_ASKED)}: {there.get(key)}, now {ours.get(key)}" for key in told]
+
+
+def _hold(path: Path) -> None:
+    _HELD[path.resolve()] = file = path.open()
+    fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def _is_held(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def release(folder: Path, key: str) -> None:

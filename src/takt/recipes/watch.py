@@ -26,11 +26,11 @@ class WatchConfig:
     validate_every: int = 250
     """Steps between measurements on frames that are not trained on; 0 never."""
     rollout_every: int = 0
-    """Steps between attempts in the simulator, where the recipe has one; 0 never."""
+    """Steps between attempts in the simulator (nut-station and blocks have one); 0 never."""
     rollouts: int = 10
     """Attempts each time."""
     tensorboard: bool = True
-    """Write OUT/tensorboard."""
+    """Write OUT/tensorboard; --no-tensorboard does not."""
     wandb: str | None = None
     """Weights & Biases project to log to; its own WANDB_MODE=offline keeps it here."""
 
@@ -41,8 +41,13 @@ class WatchConfig:
                 flag = name.replace("_", "-")
                 raise TaktError(f"expected --{flag} of at least {least}, got {getattr(self, name)}")
 
-    def require(self) -> None:
-        """Raise unless what is asked for is installed."""
+    def require(self, *, simulator: bool = True) -> None:
+        """Raise unless what is asked for is installed, and the recipe's `simulator` does it."""
+        if self.rollout_every and not simulator:
+            raise TaktError(
+                "expected no --rollout-every: this recipe has no simulator of your robot; leave it "
+                "out, held-out frames are measured every --validate-every steps"
+            )
         if self.tensorboard and find_spec("tensorboard") is None:
             raise TaktError(
                 "expected tensorboard to write OUT/tensorboard, got none; "

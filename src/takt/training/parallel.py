@@ -6,6 +6,7 @@ models, and a busy neighbour slows them less.
 
 import atexit
 import os
+import signal
 import socket
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +24,7 @@ from torch.multiprocessing.spawn import (
 )
 
 from takt.datasets.atomic import NO_SPACE
-from takt.processes import die_with_parent
+from takt.processes import deaf_to_interrupts, die_with_parent
 from takt.types import TaktError
 
 # Others wait while one rank records or decodes data; launchers notice a rank that died.
@@ -45,14 +46,20 @@ def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # n
         work(*arguments)
         return
     messages, sender = get_context("spawn").Pipe(duplex=False)
+    heard = signal.getsignal(signal.SIGINT)
     try:
-        start_processes(
-            _run,
-            (work, ranks, _free_port(), sender, arguments),
-            ranks,
-            daemon=True,  # an interrupted launcher ends them instead of waiting for them
-            start_method="spawn",
-        )
+        with deaf_to_interrupts():
+            started = start_processes(
+                _run,
+                (work, ranks, _free_port(), sender, heard != signal.SIG_IGN, arguments),
+                ranks,
+                join=False,
+                daemon=True,  # an interrupted launcher ends them instead of waiting for them
+                start_method="spawn",
+            )
+        assert started is not None
+        while not started.join():
+            pass
     except ProcessRaisedException:
         if messages.poll():
             raise TaktError(messages.recv_bytes().decode()) from None
@@ -146,9 +153,12 @@ def _run(
     ranks: int,
     port: int,
     messages: Connection,
+    hears: bool,
     arguments: tuple[Any, ...],
 ) -> None:
     die_with_parent()
+    if hears:  # from here on an interrupted rank says nothing, and leaves its files in order
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=index, world_size=ranks, timeout=_PATIENCE)

@@ -1,6 +1,6 @@
 """What can be asked of a dry run. Torch is not imported here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from takt.types import TaktError
@@ -59,3 +59,10 @@ class PlanConfig:
             raise TaktError(f"expected replicas that divide {self.gpus} GPUs, got {self.replicas}")
         if not 0 < self.utilisation <= 1:
             raise TaktError(f"expected --utilisation in 0..1, got {self.utilisation}")
+
+    def require_unasked(self) -> None:
+        """Raise where something of a dry run is chosen: a training would not do it."""
+        chosen = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+        if chosen:
+            option = chosen[0].replace("_", "-")
+            raise TaktError(f"--{option} is for a dry run only: add --plan, or leave it out")
