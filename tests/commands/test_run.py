@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bodies import ARM, FakeDriver, SteadyCamera
+from bodies import ARM, FakeDriver, SteadyCamera, image
 from interrupts import hear_interrupts
 
 from takt.cli import main
 from takt.embodiments.driver import Camera
 from takt.embodiments.limits import Limits
-from takt.types import ActionChunk, Observation
+from takt.types import ActionChunk, EmbodimentSpec, Observation
 
 CALM = ["--patience-ms", "9000", "--watchdog-ms", "5000"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "03_new_body.py"
@@ -60,6 +60,26 @@ class Pressing(Arm):
     def __init__(self) -> None:
         super().__init__()
         self.touch = np.array([2.0], np.float32)
+
+
+class Still:
+    """A simulated arm that does not move."""
+
+    spec = ARM
+
+    def observe(self) -> Observation:
+        images = {camera.name: image() for camera in ARM.cameras}
+        return Observation(
+            stamp=0.0,
+            images=images,
+            image_stamps=dict.fromkeys(images, 0.0),
+            state=np.zeros(2, np.float32),
+            instruction=ARM.instruction,
+        )
+
+    def act(self, action: np.ndarray) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class Reach:
@@ -107,6 +127,40 @@ def test_hold_and_modes(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--body", "fakes:FakeStation", "--seconds", "1", "--execute", "10"]
     assert run(capsys, *options)["strategy"] == "LambdaPrefix(execute=10, prefix=3)"
     assert run(capsys, *options, "--mode", "sync")["strategy"] == "Synchronous(execute=10)"
+
+
+def test_episodes_are_recorded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from takt.datasets.lerobot import LeRobotDataset
+
+    options = ["--body", "test_run:Still", "--seconds", "0.5", "--episodes", "2"]
+    run(capsys, *options, "--record", str(tmp_path / "set"))
+    recorded = LeRobotDataset.open(tmp_path / "set")
+    assert len(recorded) == 2
+    assert len(recorded.episode(1).stamps) == 25
+
+
+class StopButton:
+    """A board whose button is pressed at once."""
+
+    wants_observations, stop_requested, url = False, True, "http://here"
+
+    def __init__(self, title: str, spec: EmbodimentSpec) -> None: ...
+
+    def __enter__(self) -> "StopButton":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def on_tick(self, tick: object) -> None: ...
+
+
+def test_the_button_of_the_board_ends_the_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("takt.commands.run_session.Board", StopButton)
+    found = run(capsys, "--body", "test_run:Still", "--board", status=130)
+    assert found["stopped"] == "the board's stop button"
 
 
 def test_a_lost_sensor_ends_the_run_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:

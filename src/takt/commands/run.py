@@ -45,7 +45,7 @@ def _run(config: Config, session: Session, ending: Ending) -> int:
             try:
                 _run_episode(config, session, config.seed + episode, ending)
             except TaktError as error:
-                session.summary.stopped = str(error)
+                session.summary.stopped = _cause(error)
                 print(f"takt run: episode {episode}: {error}", file=sys.stderr)
                 return 2
             except BaseException as error:
@@ -55,10 +55,18 @@ def _run(config: Config, session: Session, ending: Ending) -> int:
 
 
 def _run_episode(config: Config, session: Session, seed: int, ending: Ending) -> None:
-    executor = session.executor(seed)
+    executor, recorder = session.executor(seed), session.recorder
+    if recorder is not None:
+        recorder.begin()
+    why = "ended as asked"
     try:
         executor.run(_finished(config, session, ending))
+    except BaseException as error:
+        why = _cause(error)
+        raise
     finally:
+        if recorder is not None:
+            recorder.end(None, why)
         session.summary.traces.append(executor.trace())
         if session.robot is not None:
             session.summary.sensors = session.robot.timing()
@@ -66,12 +74,14 @@ def _run_episode(config: Config, session: Session, seed: int, ending: Ending) ->
 
 def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], bool]:
     """Asked once before each tick."""
-    body = session.body
+    body, board = session.body, session.board
     left = round(config.seconds * body.spec.rate_hz)
 
     def finished() -> bool:
         nonlocal left
         ending.check()
+        if board is not None and board.stop_requested:
+            raise KeyboardInterrupt("the board's stop button")
         left -= 1
         return left < 0 or (isinstance(body, Simulated) and body.finished())
 
@@ -81,9 +91,11 @@ def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], 
 def _cause(error: BaseException) -> str:
     match error:
         case KeyboardInterrupt():
-            return "interrupted"
+            return str(error) or "interrupted"
         case SystemExit():
             return f"ended by a signal (exit status {error.code})"
+        case TaktError():
+            return str(error)
         case _:
             return f"{type(error).__name__}: {error}"
 

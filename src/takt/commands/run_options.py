@@ -38,6 +38,10 @@ class Config:
     """On the wall clock the body is stopped if the loop is silent for so long."""
     priority: int = PRIORITY
     """Real-time priority of the loop on the wall clock, where the system permits; 0: none."""
+    board: bool = False
+    """Serve a local page that shows the run and can stop it."""
+    record: Path | None = None
+    """Dataset folder (LeRobot v3.0) that every episode is added to."""
     token_file: Path | None = None
     """File with the token that a ws:// server wants."""
     certificate: Path | None = None

@@ -1,7 +1,9 @@
 """Everything that `takt run` needs before the first tick, connected and known to fit together."""
 
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from takt.benchmarks.checkpoint import CheckpointChunking
 from takt.benchmarks.player import chain
@@ -16,6 +18,8 @@ from takt.commands.run_policy import (
     probe,
 )
 from takt.commands.run_summary import RunSummary
+from takt.extras import require_extra
+from takt.runtime.board import Board
 from takt.runtime.chunking import Chunking
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
@@ -25,6 +29,9 @@ from takt.runtime.safety import Governor, Touch
 from takt.runtime.synchroniser import Patience
 from takt.runtime.watchdog import Watchdog
 from takt.types import Embodiment
+
+if TYPE_CHECKING:
+    from takt.runtime.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,8 @@ class Session:
     chunking: Chunking
     wall: bool
     robot: Robot | None
+    board: Board | None
+    recorder: "Recorder | None"
     summary: RunSummary
 
     def executor(self, seed: int) -> Executor:
@@ -52,6 +61,7 @@ class Session:
             clock=clock,
             latency=latency,
             governor=Governor.of(self.body.spec, self.body.limits, self._touch()),
+            listeners=[each for each in (self.board, self.recorder) if each is not None],
         )
 
     def _timing(self) -> tuple[Clock, Latency]:
@@ -101,6 +111,8 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         chunking=chunking,
         wall=wall,
         robot=robot,
+        board=_board(config, summary, stack),
+        recorder=_recorder(config, embodiment, stack),
         summary=summary,
     )
 
@@ -115,6 +127,25 @@ def _connect(config: Config, body: Body, stack: ExitStack) -> tuple[Embodiment, 
         case Simulated(simulation):
             body.reset(config.seed)
             return simulation, None
+
+
+def _board(config: Config, summary: RunSummary, stack: ExitStack) -> Board | None:
+    if not config.board:
+        return None
+    board = stack.enter_context(Board(summary.title, summary.spec))
+    print(f"board: {board.url}", file=sys.stderr, flush=True)
+    return board
+
+
+def _recorder(config: Config, body: Embodiment, stack: ExitStack) -> "Recorder | None":
+    if config.record is None:
+        return None
+    require_extra("data", "takt run --record")
+    from takt.runtime.recorder import Recorder
+
+    touch = body.observe().touch
+    recorder = Recorder(config.record, body.spec, touch=0 if touch is None else len(touch))
+    return stack.enter_context(recorder)
 
 
 def _mode(config: Config, facts: CheckpointChunking, delay: int) -> Mode:

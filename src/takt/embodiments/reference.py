@@ -31,10 +31,8 @@ def load_reference(text: str) -> Any:  # noqa: ANN401 - whatever stands there
         raise UnknownReferenceError(f"expected MODULE:NAME or FILE.py:NAME, got {text!r}")
     module = _from_file(Path(where)) if where.endswith(".py") else _from_path(where)
     if not hasattr(module, name):
-        known = ", ".join(
-            n for n, v in vars(module).items() if not n.startswith("_") and callable(v)
-        )
-        raise UnknownReferenceError(f"{where} has no {name!r}; it has {known}")
+        own = [n for n, value in vars(module).items() if _is_own(value, module)]
+        raise UnknownReferenceError(f"{where} has no {name!r}; it has {', '.join(own)}")
     return getattr(module, name)
 
 
@@ -44,6 +42,10 @@ def create(reference: str) -> Any:  # noqa: ANN401
     A factory for `PolicyProcess`: plain arguments, so that they can cross to another process.
     """
     return load_reference(reference)()
+
+
+def _is_own(value: object, module: ModuleType) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
 def _from_path(name: str) -> ModuleType:
