@@ -43,6 +43,9 @@ def watched() -> Iterator[Pauses]:
     ]
     pauses = Pauses()
     try:
+        for child in children:
+            assert child.stdout is not None
+            child.stdout.readline()
         yield pauses
     finally:
         for child in children:
@@ -61,6 +64,7 @@ def witness(core: int, parent: int) -> list[Interval]:
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     with real_time(PRIORITY - 1, cores={core}):  # the loop that is measured comes first
+        print("watching", flush=True)
         clock = WallClock(PERIOD_S)
         while not asked and os.getppid() == parent:
             clock.tick()
