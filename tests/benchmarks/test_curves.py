@@ -23,6 +23,11 @@ def test_no_point_at_all_is_an_empty_chart(y, logarithmic):
     assert "nan" not in chart
 
 
+def test_steps_are_whole():
+    chart = curves([Curve(label="loss", x=[1, 3], y=[2.0, 1.0])], 500, "loss")
+    assert [f'middle">{step}<' in chart for step in ("0.5", "1", "3")] == [False, True, True]
+
+
 def test_an_interval_goes_with_its_point():
     low, high = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
     curve = Curve(label="rate", x=[1, 2, 3], y=[0.2, math.nan, 0.4], low=low, high=high)

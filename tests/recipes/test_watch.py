@@ -75,6 +75,7 @@ def test_every_stage_is_recorded_and_shown(tmp_path):
     assert post.validations == [validation(20), validation(40)]
     assert post.rollouts == [rollouts(20), rollouts(40)]
     page = (tmp_path / PAGE).read_text()
+    assert "<td>0.0188</td><td>0.5000</td>" in page  # without words, as on held-out frames
     for words in ("first/choice: loss", "first/post: success", "1/4", "0.250", "40 of 40"):
         assert words in page
 

@@ -111,6 +111,7 @@ def test_words_are_learnt_beside_actions(batcher, name):
     losses = stage.losses(batch, torch.Generator().manual_seed(1))
     alone = stage.losses(replace(batch, conversations=None), torch.Generator().manual_seed(1))
     assert losses["loss"].item() == pytest.approx(alone["loss"].item() + losses["words"].item())
+    assert losses["frames"].item() == pytest.approx(alone["loss"].item())
 
 
 def test_a_row_with_an_image_that_no_policy_looks_at_is_named_or_left_out(model, tmp_path):
@@ -128,7 +129,7 @@ def test_a_row_with_an_image_that_no_policy_looks_at_is_named_or_left_out(model,
     start = Checkpoint(model=model, tokenizer=TOKENIZER, bodies={})
     found = open_conversations([path], start, skip_bad=True)
     assert found is not None
-    with pytest.raises(RowError, match=r"set.jsonl: row 0: .*1:200, got 2 x 500"):
+    with pytest.raises(RowError, match=r"set.jsonl: row 1: .*1:200, got 2 x 500"):
         _ = found[0]
     rng = np.random.default_rng(0)
     assert {found.draw(rng).turns[0].answer for _ in range(9)} == {"whole"}

@@ -16,7 +16,7 @@ COLOURS = 3  # axis-0 to axis-2
 class Curve:
     """Points (n,) in order of `x`; `low` and `high` bound each where it has an interval.
 
-    x is at least 0; `colour` is 0, 1 or 2; `marked` shows the points, for curves that have few.
+    x counts from 0; `colour` is 0 to 7; `marked` shows the points, for curves that have few.
     """
 
     label: str
@@ -57,7 +57,7 @@ def curves(
     for value in _logarithmic_ticks(low, high) if logarithmic else _ticks(high, 5):
         body.append(line(LEFT, up(value), width, up(value), "grid"))
         body.append(text(LEFT - 8, up(value) + 4, f"{value:.3g}", "tick", "end"))
-    for value in _ticks(max(last, 1), 6):
+    for value in filter(float.is_integer, _ticks(max(last, 1), 6)):
         body.append(text(across(value), BOTTOM + 20, f"{value:g}", "tick", "middle"))
     for curve in drawn:
         colour = f"axis-{curve.colour}"

@@ -12,7 +12,8 @@ from takt.benchmarks.page import card, page
 from takt.recipes.run_folder import is_claimed
 from takt.training.metrics import NAME, Alarm, Line, Rollouts, StepReport, Validation, read_lines
 
-WORDS = "words"  # the part of a loss that held-out frames do not have
+FRAMES, WORDS = "frames", "words"  # parts of a loss; held-out frames have no words beside them
+RUNNING = "Loss: running mean that begins with the first step's and forgets it over some 50 steps."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def _overview(stages: Sequence[StageMetrics]) -> str:
         cells = (
             stage.name,
             f"{step.step} of {step.steps}",
-            f"{step.losses['loss']:.4f}",
+            f"{_frames_loss(step):.4f}",
             "".join(held_out) or "–",
             "".join(f"{error:.3f}" for error in errors if error is not None) or "–",
             "".join(success) or "–",
@@ -109,7 +110,11 @@ def _overview(stages: Sequence[StageMetrics]) -> str:
         rows.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    note = "The last of each. Loss: running mean. Action error: open loop, in standard deviations."
+    note = (
+        f"The last of each. {RUNNING} Held-out loss: of that one step, with averaged weights; so "
+        "it may be far lower early on. Neither has the words that are learnt beside the frames. "
+        "Action error: open loop, in standard deviations."
+    )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return card("Stages", note, table)
 
@@ -120,8 +125,7 @@ def _stage(stage: StageMetrics) -> str:
 
 def _loss(stage: StageMetrics) -> str:
     steps, held_out = stage.steps, stage.validations
-    # Frames alone, so that the two curves are of one thing.
-    losses = [step.losses["loss"] - step.losses.get(WORDS, 0.0) for step in steps]
+    losses = [_frames_loss(step) for step in steps]
     drawn = [Curve(label="training", x=[step.step for step in steps], y=losses)]
     if held_out:
         x, y = zip(*((seen.step, seen.losses["loss"]) for seen in held_out), strict=True)
@@ -129,11 +133,17 @@ def _loss(stage: StageMetrics) -> str:
     if WORDS in steps[-1].losses:
         x, y = zip(*((step.step, step.losses[WORDS]) for step in steps), strict=True)
         drawn.append(Curve(label="words beside it", x=x, y=y, colour=2))
-    note = "Running mean of the loss over steps, logarithmic."
+    note = f"Over steps, logarithmic. {RUNNING}"
     if held_out:
-        note += " Held out: the averaged weights on frames that are not trained on."
+        note += " Held out: of one step, the averaged weights on frames that are not trained on."
     chart = curves(drawn, FULL, "loss", logarithmic=True)
     return card(f"{stage.name}: loss", note, chart + _legend(drawn))
+
+
+def _frames_loss(step: StepReport) -> float:
+    """Without words, so that it is of one thing with the held-out one."""
+    whole = step.losses["loss"]
+    return step.losses.get(FRAMES, whole - step.losses.get(WORDS, 0.0))
 
 
 def _error(stage: StageMetrics) -> list[str]:

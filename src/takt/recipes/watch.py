@@ -101,7 +101,7 @@ class Watch:
     def report(self, stage: str, step: StepReport) -> None:
         """After every step."""
         losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
-        detail = f"{losses} {step.samples_per_s:.0f} samples/s"
+        detail = f"{losses} (running means) {step.samples_per_s:.0f} samples/s"
         self._progress.show(stage, step.steps, step.step, detail)
         self.record(stage, step)
 

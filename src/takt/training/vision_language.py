@@ -111,12 +111,13 @@ def with_words(
 ) -> dict[str, Tensor]:
     """A stage's losses, with that of the conversations beside its frames where there are some.
 
-    `weight` multiplies it in the sum.
+    `weight` multiplies it in the sum; `frames` is what they had without.
     """
     if conversations is None:
         return losses
     words = dialogue_loss(policy, conversations)
-    return {**losses, "loss": losses["loss"] + weight * words, "words": words}
+    frames = losses["loss"]
+    return {**losses, "loss": frames + weight * words, "frames": frames, "words": words}
 
 
 def next_token_errors(policy: XR0, batch: Dialogues) -> Tensor:
