@@ -160,7 +160,7 @@ def test_a_damaged_row_is_named(tmp_path, jsonl, bad, reason):
     found = VisionLanguageSet.open([path], reserved=["<|im_end|>"])
     with pytest.raises(RowError, match=reason) as error:
         _ = found[1]
-    assert str(error.value).startswith(f"{path}: row 1: ")
+    assert str(error.value).startswith(f"{path}: row 2: ")
     assert found[0].turns
 
 
@@ -206,8 +206,11 @@ def test_a_draw_skips_damaged_rows_where_it_may(jsonl):
     assert min(counts) > 70
     assert sum(counts) == 300
     assert found.skipped == {1}
+    assert found.left_out().startswith(
+        f"1 damaged rows were drawn and left out; the first: {path}: row 2: not readable"
+    )
     strict = VisionLanguageSet.open([path])
-    with pytest.raises(BadRowError, match=r"\.jsonl: row 1: .*; mend it, .*--skip-bad"):
+    with pytest.raises(BadRowError, match=r"\.jsonl: row 2: .*; mend it, .*--skip-bad"):
         [strict.draw(np.random.default_rng(seed)) for seed in range(100)]
 
 
@@ -221,6 +224,8 @@ def test_no_set_is_no_empty_set(tmp_path, jsonl):
     for path in (tmp_path / "none", tmp_path / "a.txt", jsonl()):
         with pytest.raises(NotADatasetError):
             VisionLanguageSet.open([path])
+    with pytest.raises(NotADatasetError, match="there is no such file"):
+        VisionLanguageSet.open([tmp_path / "nope.json"])
 
 
 def test_notes_are_kept_beside_rows(tmp_path):

@@ -215,8 +215,8 @@ def _finetune(config: Finetune) -> int:
         print(_error_line(validation))
         if damaged := validation["damaged_episodes"]:
             print(f"episodes: {len(damaged)} damaged ones were left out, see validation.json")
-        if damaged := validation.get("damaged_conversations"):
-            print(f"conversations: {damaged} damaged rows were drawn and left out")
+        if left_out := validation.get("left_out_conversations"):
+            print(f"conversations: {left_out}")
         print(f"checkpoint: {policy}")
     if config.json:
         print(json.dumps(result))

@@ -22,7 +22,7 @@ class RowError(CorruptFileError):
     """A row of a vision-language set is damaged."""
 
     def __init__(self, path: Path, row: int, message: str) -> None:
-        """Name the file and the row, counted from 0, in front of the message."""
+        """Name the file and the row, counted from 1, in front of the message."""
         super().__init__(path, f"row {row}: {message}")
         self.row = row
 
@@ -55,7 +55,8 @@ class VisionLanguageSet:
         self._ends = list(accumulate(len(file) for file in files))
         self._skip_bad, self._reserved, self._require = skip_bad, tuple(reserved), require
         self.skipped: set[int] = set()
-        """Damaged rows that `draw` came upon."""
+        """Damaged rows that `draw` came upon, counted from 0 over all files."""
+        self._first: RowError | None = None
 
     @classmethod
     def open(
@@ -98,7 +99,7 @@ class VisionLanguageSet:
             return conversation
         except (ValueError, TaktError) as error:
             file, number = self._locate(index)
-            raise RowError(file.path, number, str(error)) from error
+            raise RowError(file.path, number + 1, str(error)) from error
 
     def row(self, index: int) -> Row:
         """Row `index` as it is stored, its images not decoded; RowError if it is damaged."""
@@ -106,7 +107,13 @@ class VisionLanguageSet:
         try:
             return self._row(file, number)
         except (ValueError, OSError, RecursionError) as error:
-            raise RowError(file.path, number, str(error)) from error
+            raise RowError(file.path, number + 1, str(error)) from error
+
+    def left_out(self) -> str:
+        """How many damaged rows `draw` came upon, and the first of them; "" for none."""
+        if self._first is None:
+            return ""
+        return f"{len(self.skipped)} damaged rows were drawn and left out; the first: {self._first}"
 
     def draw(self, rng: np.random.Generator) -> Conversation:
         """Any row with the same chance.
@@ -125,6 +132,7 @@ class VisionLanguageSet:
                 if not self._skip_bad:
                     raise BadRowError(error) from error
                 self.skipped.add(index)
+                self._first = self._first or error
         raise NotADatasetError(
             self._files[0].path, f"{_MOST_DRAWS} rows in a row are damaged; mend the set"
         )

@@ -224,7 +224,7 @@ def _train(
         for line in data.damaged:
             print(f"left out: {line}", flush=True)
         if words and words.skipped:
-            print(f"left out: {len(words.skipped)} damaged conversations were drawn", flush=True)
+            print(f"conversations: {words.left_out()}", flush=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

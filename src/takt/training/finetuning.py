@@ -101,6 +101,7 @@ def finetune(
         result["damaged_episodes"] = [*trained_on.damaged, *unread]
         if words is not None:
             result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
+            result["left_out_conversations"] = words.left_out()
         result |= _errors(checkpoint, batcher, frames, unseen, spec, config)
         write_atomically(out / "validation.json", (json.dumps(result, indent=1) + "\n").encode())
     barrier()  # what is read next is there
