@@ -113,6 +113,10 @@ def test_a_folder_of_something_else_is_left_alone(
         status, _, shown = run(["convert", IMAGES, target], capsys)
         assert status == 2
         assert message in shown
+    assert main(["data", "align", str(IMAGES), str(recorded)]) == 2
+    shown = capsys.readouterr()
+    assert "no conversion wrote" in shown.err
+    assert "skew" not in shown.out
     assert {p: p.read_bytes() for p in recorded.rglob("*") if p.is_file()} == before
 
 
@@ -195,6 +199,10 @@ def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [part["episodes"] for part in found["written"]] == [3, 1]
     lengths = [r.length for out in outs for r in LeRobotDataset.open(out).metadata.episodes]
     assert sorted(lengths) == [9, 12, 15, 20]
+    twice = ["split", IMAGES, "--out", tmp_path / "one", tmp_path / "here" / ".." / "one"]
+    status, _, shown = run(twice, capsys)
+    assert (status, (tmp_path / "one").exists()) == (2, False)
+    assert "expected two folders" in shown
 
 
 def test_split_is_by_seed() -> None:

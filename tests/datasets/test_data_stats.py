@@ -47,6 +47,13 @@ def test_a_horizon_longer_than_every_episode() -> None:
         step_statistics(tables, 21, relative=False)
 
 
+def test_why_nothing_is_relative_to_the_state_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "stats", str(IMAGES), "--horizon", "2"]) == 0
+    shown = capsys.readouterr()
+    assert "action, absolute, step 1" in shown.out
+    assert "no steps relative to the state" in shown.err
+
+
 def test_dead_axes() -> None:
     rows = np.zeros((1000, 3), np.float32)
     rows[:, 0], rows[0, 1], rows[:, 2] = 0.5, 1.0, np.linspace(0, 1, 1000)

@@ -155,6 +155,10 @@ def run_split(command: Split) -> int:
     from takt.datasets.lerobot_source import LeRobotSource
     from takt.datasets.merging import Chosen, split_episodes
 
+    if command.out[0].resolve() == command.out[1].resolve():
+        from takt.types import TaktError
+
+        raise TaktError(f"expected two folders after --out, got {command.out[0]} twice")
     source = LeRobotSource.open(command.directory)
     parts = split_episodes(len(source), command.share, command.seed)
     origin = f"{command.directory.resolve()}, share {command.share:g}, seed {command.seed}"
@@ -167,9 +171,11 @@ def run_split(command: Split) -> int:
 
 def run_align(command: Align) -> int:
     """Resample, and show how far the samples lie from the ticks."""
+    from takt.datasets.conversion import require_own
     from takt.datasets.lerobot_source import LeRobotSource
     from takt.datasets.resampling import Resampled, measure_skews
 
+    require_own(command.directory)
     source = LeRobotSource.open(command.source)
     resampled = Resampled(source=source, rate_hz=command.rate, rule=command.rule)
     skews = measure_skews(source, command.rate, command.rule)
@@ -205,6 +211,12 @@ def _write(
         print(f"{folder}: {result.episodes} episodes written, {len(result.faults)} left out")
         for fault in result.faults:
             print(f"takt data: left out: {fault}", file=sys.stderr)
+        if result.faults:
+            print(
+                "takt data: what was left out is not read again; once it is mended, write into a "
+                "new folder",
+                file=sys.stderr,
+            )
         faults = [asdict(fault) for fault in result.faults]
         written.append({"directory": str(folder), "episodes": result.episodes, "faults": faults})
     if command.json:

@@ -109,9 +109,10 @@ def _executor(command: Label) -> "Executor":
 def _tell(made: "Labelled", command: Label) -> None:
     tally = made.tally
     print(
-        f"{command.out}: {tally.rows} rows of {made.episodes} episodes, {len(made.faults)} left "
-        f"out: {tally.grounding} grounding, {tally.captioning} captioning, {tally.vqa} VQA, "
-        f"{tally.embodied_qa} embodied QA, {tally.planning} planning, {tally.trajectory} trajectory"
+        f"{command.out}: {tally.rows} rows of {made.episodes} episodes ({tally.grounding} "
+        f"grounding, {tally.captioning} captioning, {tally.vqa} VQA, {tally.embodied_qa} embodied "
+        f"QA, {tally.planning} planning, {tally.trajectory} trajectory); {len(made.faults)} "
+        "episodes left out"
     )
     if command.models.detectors:
         print(

@@ -49,6 +49,9 @@ def run_stats(command: Stats) -> int:
         extra = _dead(body, own) | {"steps": _steps(own, command.horizon)}
         extra["rates"] = {str(d.metadata.root): rates[str(d.metadata.root)] for d in own}
         found[name] = _body_json(body) | extra
+        if command.horizon and found[name]["steps"]["relative"] is None:
+            reason = "state and action have other axes"
+            print(f"takt data: {name}: no steps relative to the state: {reason}", file=sys.stderr)
         if not command.json:
             _print_body(body, own, found[name]["steps"])
     if command.json:

@@ -76,7 +76,7 @@ def convert(
     """
     schema = source.schema
     _require_even(schema, root)
-    _require_own(root)
+    require_own(root)
     with LeRobotWriter(root, schema.spec, extras=schema.extras, touch=schema.touch) as writer:
         journal = _Journal(root, origin)
         for index in range(writer.num_episodes + len(journal.faults), len(source)):
@@ -114,8 +114,12 @@ def _require_even(schema: Schema, root: Path) -> None:
         )
 
 
-def _require_own(root: Path) -> None:
-    """Before a writer touches anything: a recorded dataset is not to be added to."""
+def require_own(root: Path) -> None:
+    """Before a writer touches anything: a recorded dataset is not to be added to.
+
+    Raises:
+        FeatureMismatchError: `root` is one.
+    """
     recorded = any((root / "meta" / "episodes").glob("*/*.parquet"))
     if recorded and not (root / JOURNAL).is_file():
         raise FeatureMismatchError(

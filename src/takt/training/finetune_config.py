@@ -30,10 +30,10 @@ class FinetuneConfig:
     freeze: Literal["vlm", "none"] = "none"
     """vlm: train the action expert and its projectors only."""
     horizon: int | None = None
-    """T, actions a chunk: by default the checkpoint's for this body, else 1 s."""
+    """T, actions a chunk; None: the checkpoint's for this body, else 1 s."""
     execute: int | None = None
-    """T_e, actions executed before the next chunk is asked for: by default the checkpoint's for
-    this body, else half the chunk."""
+    """T_e, actions executed before the next chunk is asked for; None: the checkpoint's for this
+    body, else half the chunk."""
     contract: ContractName | None = None
     """How the action tokens are treated; by default as config.json of the checkpoint says. Two are
     baselines: causal, a plain flow policy, and training_time_rtc."""
