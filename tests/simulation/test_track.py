@@ -23,7 +23,7 @@ def test_the_servo_reaches_the_rate_that_it_was_told_for():
 
 
 def test_the_expert_passes_on_both_sides_and_nearly_always_succeeds():
-    played = demonstrate(range(VALIDATION, VALIDATION + 40), "validation", kicks=False)
+    played = demonstrate(range(VALIDATION, VALIDATION + 40), "validation", slips=False)
     verdicts = [judge(states[:, :2], states[:, 4:6]) for states in played.states]
     assert sum(verdict.success for verdict in verdicts) >= 38
     passing = played.states[np.abs(played.states[..., 0]) < 0.05]

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from takt.policies.track.config import NETWORKS, TrackConfig
+from takt.policies.track.correction import CorrectionHead
 from takt.policies.track.model import TrackDiT
 from takt.policies.xr0.config import DiTConfig
 from takt.training.loop import LoopConfig, train_stage
 from takt.training.track import TrackFlow, WindowSource, fit_statistics
+from takt.training.track_correction import TrackCorrection
 
 DIT = DiTConfig(hidden_size=16, num_hidden_layers=1, head_dim=8, mlp_ratio=2)
 
@@ -22,12 +24,15 @@ def source() -> WindowSource:
     return WindowSource(states.astype(np.float32), place[None].astype(np.float32), kicked, 12)
 
 
-def test_what_chance_did_is_not_learnt():
+def test_a_slip_is_learnt_from_but_not_imitated():
     drawn = source().draw(64, torch.Generator().manual_seed(0))
-    first = torch.round(drawn.states[:, 0, 0] / 0.02)
-    for start, valid in zip(first.tolist(), drawn.valid, strict=True):
-        ticks = start + np.arange(12)
-        np.testing.assert_array_equal(valid.numpy(), (ticks < 30) | (start >= 30))
+    first = torch.round(drawn.states[:, 0, 0] / 0.02).int()
+    free, behind = drawn.valid(torch.zeros(64).long()), drawn.valid(torch.full((64,), 4))
+    for start, alone, prefixed in zip(first.tolist(), free, behind, strict=True):
+        slip = 30 - start  # its place in the window
+        ticks = np.arange(12)
+        np.testing.assert_array_equal(alone.numpy(), (ticks < slip) | (slip < 0))
+        np.testing.assert_array_equal(prefixed.numpy()[4:], ((ticks < slip) | (slip < 4))[4:])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -41,3 +46,14 @@ def test_every_network_learns_and_resumes(name, tmp_path: Path):
         train_stage(TrackFlow(model), source(), config, tmp_path, lambda r: losses.append(r.losses))
     assert len(losses) == 40
     assert losses[-1]["loss"] < losses[0]["loss"]
+
+
+def test_the_head_learns_to_mend_a_network_that_knows_nothing(tmp_path: Path):
+    torch.manual_seed(0)
+    base = TrackDiT(TrackConfig(network="plain", dit=DIT, horizon=12)).eval()
+    fit_statistics(base, source(), 0, 200)
+    losses = []
+    config = LoopConfig(steps=60, batch_size=16, lr=1e-2, warmup=2)
+    stage = TrackCorrection(CorrectionHead(), base)
+    train_stage(stage, source(), config, tmp_path, lambda r: losses.append(r.losses["loss"]))
+    assert losses[-1] < 0.7 * losses[0]

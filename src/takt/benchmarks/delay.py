@@ -40,6 +40,8 @@ class Cell:
         on_target: Sum over episodes of the share of time on the target.
         motion: Stalls, seams, jerk.
         reactions: One a perturbation, ticks.
+        following_sum: Of `delay_copying.following`, one a training seed.
+        following_count: How many of those.
     """
 
     episodes: int
@@ -49,6 +51,8 @@ class Cell:
     on_target: float
     motion: Motion
     reactions: tuple[int, ...]
+    following_sum: float = 0.0
+    following_count: int = 0
 
     def __add__(self, other: Self) -> Self:
         """Pool two."""
@@ -60,6 +64,8 @@ class Cell:
             on_target=self.on_target + other.on_target,
             motion=self.motion + other.motion,
             reactions=self.reactions + other.reactions,
+            following_sum=self.following_sum + other.following_sum,
+            following_count=self.following_count + other.following_count,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "chat": "ask the vision-language backbone about images",
     "train": "train a policy by the name of its recipe",
     "eval": "ask vision-language benchmarks, and what training left of the skill",
+    "bench": "what acting while thinking costs: every strategy at injected delays",
     "run": "drive any body with any policy",
     "serve": "serve a policy to robots elsewhere, openpi's clients among them",
     "shift": "run a shift of the station and write its report",

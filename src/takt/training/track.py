@@ -15,14 +15,15 @@ from takt.policies.track.config import Network
 from takt.policies.track.model import TrackDiT
 from takt.policies.track.sampling import streaming_times
 from takt.training.flow_draws import FlowDraws, draw
-from takt.training.flow_objective import PAPER, SYNCHRONOUS, TRAINING_TIME_RTC, FlowObjective
+from takt.training.flow_objective import SYNCHRONOUS, FlowObjective, OnlineError, ReleasedPrefix
 from takt.training.shards import WHOLE, Shard
 from takt.training.stage import Stage
 
+_PREFIX = ReleasedPrefix(each="sample")
 OBJECTIVES: dict[Network, FlowObjective] = {
     "plain": SYNCHRONOUS,
-    "training_time_rtc": TRAINING_TIME_RTC,
-    "lambda": PAPER,
+    "training_time_rtc": FlowObjective(prefix=_PREFIX),
+    "lambda": FlowObjective(prefix=_PREFIX, weight=OnlineError()),
     "streaming": SYNCHRONOUS,
 }
 _STREAMED_SHARE = 0.5  # of the samples of the streaming network; the others have one time
@@ -36,12 +37,17 @@ class Windows:
     Attributes:
         states: (N, T, state), the first is what a chunk is planned from.
         actions: (N, T, D) absolute.
-        valid: (N, T), False once chance has moved the body.
+        slips: (N, T + 1), how many of the actions before each step are nothing to imitate.
     """
 
     states: Tensor
     actions: Tensor
-    valid: Tensor
+    slips: Tensor
+
+    def valid(self, prefix_length: Tensor) -> Tensor:
+        """(N, T), False from the first slip behind a prefix of (N,) actions on."""
+        before = self.slips.gather(1, prefix_length[:, None])
+        return self.slips[:, 1:] == before
 
     def to(self, device: torch.device) -> Self:
         """On `device`."""
@@ -49,7 +55,7 @@ class Windows:
             self,
             states=self.states.to(device),
             actions=self.actions.to(device),
-            valid=self.valid.to(device),
+            slips=self.slips.to(device),
         )
 
 
@@ -57,23 +63,26 @@ class WindowSource:
     """Windows of demonstrations, drawn evenly."""
 
     def __init__(
-        self, states: np.ndarray, actions: np.ndarray, kicked: np.ndarray, horizon: int
+        self, states: np.ndarray, actions: np.ndarray, slipped: np.ndarray, horizon: int
     ) -> None:
         """(E, tick, state), (E, tick, D), (E, tick) of E episodes."""
         self._states, self._actions = torch.from_numpy(states), torch.from_numpy(actions)
-        self._kicks = torch.from_numpy(np.cumsum(kicked, axis=1))
+        self._slips = torch.from_numpy(np.cumsum(slipped, axis=1))
+        self._slips = torch.nn.functional.pad(self._slips, (1, 0))
         self._horizon = horizon
 
     def draw(self, size: int, generator: torch.Generator, shard: Shard = WHOLE) -> Windows:
         """The part `shard` of `size` windows."""
-        episodes, ticks = self._kicks.shape
+        episodes, ticks = self._actions.shape[:2]
         episode = torch.randint(episodes, (size,), generator=generator)
         first = torch.randint(ticks - self._horizon + 1, (size,), generator=generator)
         episode, first = episode[shard.rows(size)], first[shard.rows(size)]
         rows = episode[:, None], first[:, None] + torch.arange(self._horizon)
-        kicks = self._kicks[rows]
+        counted = first[:, None] + torch.arange(self._horizon + 1)
         return Windows(
-            states=self._states[rows], actions=self._actions[rows], valid=kicks == kicks[:, :1]
+            states=self._states[rows],
+            actions=self._actions[rows],
+            slips=self._slips[episode[:, None], counted],
         )
 
 
@@ -82,12 +91,14 @@ def fit_statistics(model: TrackDiT, source: WindowSource, seed: int, size: int =
     drawn = source.draw(size, torch.Generator().manual_seed(seed))
     state, axes = drawn.states[:, 0], model.config.action_dim
     relative = drawn.actions - state[:, None, :axes]
-    shown = drawn.valid[..., None].float()
+    nothing = torch.zeros(size, dtype=torch.long)
+    shown = drawn.valid(nothing)[..., None].float()
     count = shown.sum(0)
     mean = (relative * shown).sum(0) / count
     spread = (((relative - mean) ** 2 * shown).sum(0) / count).sqrt()
-    model.state_mean.copy_(state.mean(0))
-    model.state_std.copy_(state.std(0).clamp_min(_NO_SPREAD))
+    features = model.features(state)
+    model.state_mean.copy_(features.mean(0))
+    model.state_std.copy_(features.std(0).clamp_min(_NO_SPREAD))
     model.action_mean.copy_(mean)
     model.action_std.copy_(spread.clamp_min(_NO_SPREAD))
 
@@ -119,7 +130,7 @@ class TrackFlow(Stage[Windows]):
         noisy = torch.where(clean, actions, noisy)
         velocity = model.velocity(state, noisy, time, draws.prefix_length, draws.hidden)
         ones = torch.ones_like(actions[:1])
-        mask = flow.loss_mask(ones, batch.valid, draws.prefix_length)
+        mask = flow.loss_mask(ones, batch.valid(draws.prefix_length), draws.prefix_length)
         if time.ndim == 2:  # a finished action has nothing to learn
             mask = mask * (time < flow.MAX_TAU)[..., None]
         error = (velocity - (actions - draws.noise)) ** 2

@@ -6,7 +6,8 @@ import torch
 
 from takt.embodiments.track.spec import SPEC
 from takt.policies.track.checkpoint import TrackCheckpointError, load, serialise
-from takt.policies.track.config import NETWORKS, STREAMED, Network, TrackConfig
+from takt.policies.track.config import HORIZON, NETWORKS, STREAMED, Network, TrackConfig
+from takt.policies.track.correction import LOOK_AHEAD, CorrectionHead, TrackCorrector
 from takt.policies.track.model import TrackDiT
 from takt.policies.track.policy import Job, TrackPlanner, TrackPolicy
 from takt.policies.track.sampling import guidance_weights, sample_guided, streaming_times
@@ -38,6 +39,8 @@ def test_committed_actions_come_back_as_the_chunks_start(name):
     policy, committed = TrackPolicy(TrackPlanner(network(name))), promised(3)
     chunk = policy.infer(seen(), committed)
     np.testing.assert_allclose(chunk.actions[:3], committed.actions, atol=1e-6)
+    again = policy.infer(seen(seed=1), committed)  # its own last plan is no prefix
+    assert np.abs(again.actions[3:] - chunk.actions[3:]).max() > 1e-4
     policy.reset(0)
     free = policy.infer(seen(), None)
     assert np.abs(free.actions[3:] - chunk.actions[3:]).max() > 1e-4
@@ -95,3 +98,21 @@ def test_a_file_brings_the_network_back(tmp_path):
     path.write_bytes(b"something else")
     with pytest.raises(TrackCheckpointError, match="takt bench delay"):
         load(path)
+
+
+def test_the_head_in_the_control_loop_is_the_head_that_was_trained(tmp_path):
+    torch.manual_seed(1)
+    head = CorrectionHead()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    path = tmp_path / "head.safetensors"
+    path.write_bytes(head.serialise())
+    observation, chunk = seen(), promised(HORIZON)
+    mended = TrackCorrector.load(path).correct(observation, chunk, 5)
+    planned = torch.from_numpy(chunk.actions[None, 5 : 5 + LOOK_AHEAD])
+    state = torch.from_numpy(observation.state[None])
+    change = head(state, planned, torch.tensor([5.0]))[0].detach().numpy()
+    np.testing.assert_allclose(mended, chunk.actions[5] + change, atol=1e-5)
+    assert np.abs(change).max() > 1e-3
+    with pytest.raises(TrackCheckpointError, match="correction head"):
+        TrackCorrector.load(tmp_path / "none.safetensors")

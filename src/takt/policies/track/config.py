@@ -9,8 +9,8 @@ from typing import Literal
 from takt.policies.xr0 import config as xr0
 from takt.policies.xr0.config import Contract, DiTConfig
 
-HORIZON = 36
-"""Actions of a chunk: at d = 6 and T_e = 6 they last through a five-fold delay."""
+HORIZON = 40
+"""Actions of a chunk: at d = 6 they last through 1.5 d and a five-fold delay after it."""
 MAX_PREFIX = 12
 """Clean actions at most: what jitter of half a delay makes of d = 8."""
 STREAMED = 8

@@ -43,9 +43,14 @@ class TrackDiT(nn.Module):
         """Those of the DiT."""
         return list(self.dit.layers)
 
+    def features(self, state: Tensor) -> Tensor:
+        """(B, state) with the target seen from where the body is: what is small must be exact."""
+        place, rate, target, target_rate = state.chunk(4, dim=-1)
+        return torch.cat((place, rate, target - place, target_rate), dim=-1)
+
     def normalised(self, state: Tensor) -> Tensor:
         """(B, state) as the network reads it."""
-        return (state - self.state_mean) / self.state_std
+        return (self.features(state) - self.state_mean) / self.state_std
 
     def encode(self, actions: Tensor, place: Tensor, first: int = 0) -> Tensor:
         """(B, n, D) absolute actions, due from step `first` on, seen from `place` (B, D)."""

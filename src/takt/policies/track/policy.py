@@ -42,6 +42,16 @@ class TrackPlanner:
         """`guided`: inpaint by guidance at inference (RTC) instead of by a clean prefix."""
         self._model, self._guided = model, guided
 
+    @classmethod
+    def load(cls, path: Path, *, guided: bool = False, threads: int = 1) -> "TrackPlanner":
+        """A trained network; `threads` are torch's in this process.
+
+        Raises:
+            TrackCheckpointError: no network is there.
+        """
+        torch.set_num_threads(threads)
+        return cls(load(path), guided=guided)
+
     def begin(self, seed: int) -> Memory:
         """A new episode, whose noise depends on `seed` only."""
         return Memory(np.random.default_rng(seed))
@@ -50,8 +60,9 @@ class TrackPlanner:
         """Chunks of `jobs`, in their order; those alike are computed together."""
         found: dict[int, ActionChunk] = {}
         noise = [self._noise(job) for job in jobs]
-        for kind in sorted({_kind(job) for job in jobs}):
-            rows = [row for row, job in enumerate(jobs) if _kind(job) == kind]
+        kinds = [self._kind(job) for job in jobs]
+        for kind in sorted(set(kinds)):
+            rows = [row for row, other in enumerate(kinds) if other == kind]
             same = [jobs[row] for row in rows]
             chunks = self._sample(same, torch.stack([noise[row] for row in rows]), *kind)
             for row, job, actions in zip(rows, same, chunks, strict=True):
@@ -63,6 +74,18 @@ class TrackPlanner:
         drawn = job.memory.rng.standard_normal((config.horizon, config.action_dim))
         return torch.from_numpy(drawn.astype(np.float32))
 
+    def _kind(self, job: Job) -> tuple[int, int]:
+        """Committed actions, and how many are known of the time from the observation on.
+
+        Guidance also knows what the last plan said of the time behind the committed ones.
+        """
+        committed = 0 if job.committed is None else len(job.committed.actions)
+        last = job.memory.last
+        if not self._guided or last is None:
+            return committed, committed
+        left = len(last.actions) - last.index_at(job.observation.stamp)
+        return committed, max(committed, left)
+
     def _sample(self, jobs: Sequence[Job], noise: Tensor, committed: int, known: int) -> np.ndarray:
         """(B, T, D) absolute actions."""
         model = self._model
@@ -70,7 +93,7 @@ class TrackPlanner:
         place, state = raw[:, : model.config.action_dim], model.normalised(raw)
         if model.config.network == "streaming":
             chunk = sampling.sample_streamed(model, state, noise)
-        elif committed == 0:
+        elif known == 0:
             chunk = sampling.sample(model, state, noise)
         else:
             past = torch.from_numpy(np.stack([_past(job, committed, known) for job in jobs]))
@@ -103,11 +126,6 @@ class TrackPolicy:
         self._planner = planner
         self._memory = planner.begin(0)
 
-    @classmethod
-    def load(cls, path: Path) -> "TrackPolicy":
-        """A trained network that inpaints as it was trained to."""
-        return cls(TrackPlanner(load(path)))
-
     def reset(self, seed: int) -> None:
         """Start an episode whose noise depends on `seed` only."""
         self._memory = self._planner.begin(seed)
@@ -117,22 +135,12 @@ class TrackPolicy:
         return self._planner.plan([Job(self._memory, observation, committed)])[0]
 
 
-def _kind(job: Job) -> tuple[int, int]:
-    """Committed actions, and how much of the last plan is known from there on."""
-    if job.committed is None:
-        return 0, 0
-    committed, last = len(job.committed.actions), job.memory.last
-    if last is None:
-        return committed, committed
-    left = len(last.actions) - last.index_at(job.observation.stamp)
-    return committed, max(committed, left)
-
-
 def _past(job: Job, committed: int, known: int) -> np.ndarray:
     """(known, D): the committed actions, then what the last plan said of the time after them."""
-    assert job.committed is not None
-    actions, last = job.committed.actions[:committed], job.memory.last
+    parts, last = [], job.memory.last
+    if job.committed is not None:
+        parts.append(job.committed.actions[:committed])
     if known > committed and last is not None:
         later = last.index_at(job.observation.stamp) + committed
-        actions = np.concatenate([actions, last.actions[later : later + known - committed]])
-    return actions.astype(np.float32)
+        parts.append(last.actions[later : later + known - committed])
+    return np.concatenate(parts).astype(np.float32)

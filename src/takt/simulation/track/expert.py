@@ -11,11 +11,11 @@ import numpy as np
 from takt.embodiments.track.spec import LIMIT_RAD, SPEC
 from takt.simulation.track.pointer import OBSTACLE_RAD, told_for
 
-LANE_RAD = OBSTACLE_RAD + 0.09
+LANE_RAD = OBSTACLE_RAD + 0.12
 """Tilt of the lanes."""
-FULL_RAD, FREE_RAD = 0.27, 0.5
+FULL_RAD, FREE_RAD = 0.26, 0.52
 """Within so much pan of the obstacle the lane is kept; beyond so much nothing is felt of it."""
-DECISION_RAD = 0.55
+DECISION_RAD = 0.58
 """Pan at which the coin is tossed."""
 _STIFFNESS, _DAMPING = 64.0, 16.0  # critically damped at 8 rad/s
 _ACCELERATION = 25.0  # rad/s^2

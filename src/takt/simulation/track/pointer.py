@@ -11,7 +11,7 @@ from takt.embodiments.track.spec import SPEC
 
 SERVO_RATE = 20.0
 """Natural frequency of the critically damped servo, rad/s."""
-OBSTACLE_RAD = 0.2
+OBSTACLE_RAD = 0.18
 """Radius of the disc round the origin that must not be touched."""
 TOLERANCE_RAD = 0.12
 """On target within so much; a target nearer than that to the obstacle cannot be followed."""

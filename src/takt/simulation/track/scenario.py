@@ -14,14 +14,14 @@ TICKS = 300
 """Ten seconds."""
 TURN_RAD = 0.9
 """The target turns back here."""
-SPEEDS = (0.6, 1.0)
+SPEEDS = (0.5, 0.9)
 """The target's pan rate, drawn anew at every turn."""
 REVERSALS_PER_S = 0.25
 """Turns that nothing announces: the perturbations."""
 SETTLED_S = 0.7
 """After a turn the target goes on for so long at least."""
-_WOBBLE_RATE, _WOBBLE_RAD = 2.0, 0.07  # of the target's tilt: natural frequency and spread
-_PUSH_S, _PUSH_RAD = 0.3, 0.012  # of the disturbance: how long it lasts and its spread
+_WOBBLE_RATE, _WOBBLE_RAD = 2.0, 0.06  # of the target's tilt: natural frequency and spread
+_PUSH_S, _PUSH_RAD = 0.3, 0.01  # of the disturbance: how long it lasts and its spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,186 @@
+"""`takt bench`: what takt's runtime is measured by."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from takt.extras import require_extra
+from takt.types import TaktError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from takt.benchmarks.delay_strategies import Strategy
+    from takt.benchmarks.delay_summary import Row
+    from takt.recipes.delay import DelayBenchmark
+
+_HELP = "usage: takt bench delay [OPTIONS]: strategies of acting while thinking, at injected delays"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """Every way to act while thinking, at injected delays, on the virtual clock.
+
+    Trains what is missing in --out first; killed, the same command goes on.
+    """
+
+    task: Literal["track"] = "track"
+    """A pointer that follows an erratic target round an obstacle."""
+    delays: str = "0,1,2,3,4,5,6,7,8"
+    """Ticks between an observation and its plan's arrival, 0 to 8."""
+    seeds: int = 3
+    """Training seeds."""
+    strategies: str = "all"
+    """Names separated by commas; ratios need naive beside them."""
+    episodes: int = 100
+    """Of evaluation, the same for every strategy, seed and delay."""
+    jitter: bool = False
+    """Scatter delays by half; one in a hundred takes five times as long."""
+    quick: bool = False
+    """The networks that takt ships, one seed and few episodes: minutes instead of hours."""
+    steps: int = 8000
+    """Updates of every network."""
+    workers: int = 0
+    """Processes of one thread each; 0 takes one a core."""
+    out: Path = Path("out/delay")
+    """Folder of networks, cells and report."""
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+
+QUICK_EPISODES = 48
+QUICK_SEEDS = 1
+
+
+def main(argv: list[str]) -> int:
+    """Run `takt bench` with its own arguments."""
+    import tyro
+
+    if argv[:1] != ["delay"]:
+        if argv[:1] in (["-h"], ["--help"]):
+            print(_HELP)
+            return 0
+        print(f"takt bench: expected `delay`, got {' '.join(argv[:1]) or 'nothing'}\n{_HELP}",
+              file=sys.stderr)  # fmt: skip
+        return 2
+    command = tyro.cli(
+        Delay, args=argv[1:], prog="takt bench delay", config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    require_extra("train", "takt bench delay")
+    try:
+        return _run(command)
+    except KeyboardInterrupt:
+        print(
+            f"takt bench delay: interrupted; what is done is kept in {command.out}. Run the same "
+            "command again to go on.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _run(command: Delay) -> int:
+    from takt.benchmarks.delay_report import build_report
+    from takt.benchmarks.delay_summary import summarise, to_json
+    from takt.datasets.atomic import write_atomically
+    from takt.recipes.delay import evaluate
+
+    benchmark = _benchmark(command)
+    if not command.quick:
+        _train(command, benchmark)
+    rows = summarise(evaluate(benchmark, _say))
+    found = to_json(rows)
+    note = (
+        f"{benchmark.episodes} episodes a cell, {len(benchmark.seeds)} training seeds"
+        f"{', delays scattered by half with spikes' if command.jitter else ''}"
+    )
+    report = command.out / "report.html"
+    write_atomically(report, build_report(rows, note).encode())
+    write_atomically(command.out / "summary.json", json.dumps(found, indent=1).encode())
+    if command.json:
+        print(json.dumps(found))
+    else:
+        _print(rows)
+        print(f"report: {report}")
+    return 0
+
+
+def _benchmark(command: Delay) -> "DelayBenchmark":
+    from takt.benchmarks.delay_strategies import LONGEST_DELAY
+    from takt.processes import require_processes
+    from takt.recipes import delay
+    from takt.recipes.run_folder import claim
+
+    workers = command.workers or delay.default_workers()
+    require_processes("--workers", workers)
+    seeds = QUICK_SEEDS if command.quick else command.seeds
+    if seeds < 1 or command.episodes < 1:
+        raise TaktError(
+            f"expected at least one training seed and episode, got --seeds {command.seeds} and "
+            f"--episodes {command.episodes}"
+        )
+    episodes = min(command.episodes, QUICK_EPISODES) if command.quick else command.episodes
+    made = delay.DelayBenchmark(
+        networks=delay.shipped_networks() if command.quick else command.out / "networks",
+        cells=command.out / ("quick" if command.quick else "cells"),
+        seeds=range(seeds),
+        delays=_numbers(command.delays, LONGEST_DELAY),
+        strategies=_strategies(command.strategies),
+        episodes=episodes,
+        jitter=command.jitter,
+        workers=workers,
+    )
+    if command.quick:
+        delay.forget(made)
+    else:
+        claim(command.out, {"steps": command.steps, "episodes": episodes})
+    return made
+
+
+def _train(command: Delay, benchmark: "DelayBenchmark") -> None:
+    from takt.recipes.delay import train
+    from takt.training.track_networks import TrackTraining
+
+    training = TrackTraining(steps=command.steps, head_steps=max(1, command.steps // 5))
+    train(training, benchmark.networks, benchmark.seeds, benchmark.workers, _say)
+
+
+def _numbers(text: str, largest: int) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) <= largest for part in parts):
+        raise TaktError(f"--delays: expected ticks of 0..{largest} like 0,4, got {text!r}")
+    return sorted({int(part) for part in parts})
+
+
+def _strategies(text: str) -> "Sequence[Strategy]":
+    from takt.benchmarks.delay_strategies import STRATEGIES
+
+    if text == "all":
+        return STRATEGIES
+    names = [part.strip() for part in text.split(",")]
+    if unknown := [name for name in names if name not in STRATEGIES]:
+        raise TaktError(
+            f"--strategies: expected some of {', '.join(STRATEGIES)}, got {', '.join(unknown)}"
+        )
+    return [name for name in STRATEGIES if name in names]
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _print(rows: "Sequence[Row]") -> None:
+    for row in rows:
+        rate = row.success
+        reaction = "–" if row.reaction is None else f"{row.reaction:g}"
+        print(
+            f"d={row.delay} {row.strategy:<18} {rate.k}/{rate.n} = {100 * rate.rate:.0f} % "
+            f"(95 % {100 * rate.lo:.0f}-{100 * rate.hi:.0f}), stalls {row.stalls}, seam/naive "
+            f"{_ratio(row.seam_vs_naive)}, jerk/naive {_ratio(row.jerk_vs_naive)}, "
+            f"reaction {reaction}"
+        )
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from takt.commands.bench import main
+from takt.recipes.delay import HEAD, DelayBenchmark, evaluate, train
+from takt.seeds import SeedError
+from takt.training.track_networks import TrackTraining
+from takt.types import TaktError
+
+TINY = TrackTraining(steps=2, batch_size=4, head_steps=2)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    lines = []
+    train(TINY, folder, [0], 1, lines.append, demonstrations=4)
+    assert len(lines) == 5
+    return folder
+
+
+def test_cells_are_run_once_and_the_same_each_time(networks, tmp_path):
+    def run(folder, *strategies):
+        benchmark = DelayBenchmark(
+            networks=networks,
+            cells=tmp_path / folder,
+            seeds=[0],
+            delays=[3],
+            strategies=strategies,
+            episodes=1,
+        )
+        lines = []
+        return evaluate(benchmark, lines.append), lines
+
+    first, lines = run("a", "lambda", "corrected")
+    again, nothing = run("a", "lambda", "corrected")
+    other, _ = run("b", "lambda")
+    assert len(lines) == 2
+    assert nothing == []
+    assert first == again == {**first, **other}
+    copying = {key.strategy: cell.following_count for key, cell in first.items()}
+    assert copying == {"lambda": 1, "corrected": 0}
+
+
+def test_training_goes_on_and_networks_are_made_once(networks):
+    before = (networks / "seed-0" / f"{HEAD}.safetensors").stat().st_mtime_ns
+    train(TINY, networks, [0], 1, lambda line: pytest.fail(line), demonstrations=4)
+    assert (networks / "seed-0" / f"{HEAD}.safetensors").stat().st_mtime_ns == before
+
+
+def test_seeds_of_training_are_not_evaluated(networks, tmp_path):
+    benchmark = DelayBenchmark(
+        networks=networks, cells=tmp_path, seeds=[0], delays=[0], first_episode=5
+    )
+    with pytest.raises(SeedError):
+        evaluate(benchmark, print)
+
+
+def test_the_command_trains_runs_and_prints(tmp_path, capsys):
+    options = ["--steps", "1", "--episodes", "1", "--seeds", "1", "--workers", "1", "--json"]
+    which = ["--delays", "8", "--strategies", "naive,streaming", "--out", str(tmp_path)]
+    assert main(["delay", *options, *which]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(found["strategies"]) == {"naive", "streaming"}
+    assert found["strategies"]["naive"]["stalls"] == 0
+    assert {
+        "success",
+        "seam_vs_naive",
+        "jerk_vs_naive",
+        "success_vs_d0",
+        "success_vs_naive",
+    } <= set(found["best"])
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    with pytest.raises(TaktError, match="other settings"):
+        main(["delay", *options, *which, "--steps", "2"])
+    with pytest.raises(TaktError, match="--delays"):
+        main(["delay", "--delays", "0,9"])
+    assert main([]) == 2
