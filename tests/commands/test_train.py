@@ -67,6 +67,7 @@ def test_the_bodys_file_comes_first(tmp_path, capsys):
         (("--steps", "-1"), "--steps of at least 0"),
         (("--init", "nowhere"), "nowhere"),
         (("--body", "nobody.toml"), "nobody.toml"),
+        (("--conversations", "nope.json"), "there is nothing at nope.json"),
         (("--lora", "0"), "--lora of at least 1"),
         (("--lr", "inf"), "positive --lr"),
         (("--horizon", "0"), "--horizon of at least 1"),

@@ -16,7 +16,7 @@ from takt.processes import require_processes
 from takt.recipes.run_folder import body_facts, claim, is_claimed
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
-from takt.types import EmbodimentSpec
+from takt.types import EmbodimentSpec, TaktError
 
 if TYPE_CHECKING:
     from takt.datasets.body import BodyEpisodes
@@ -73,6 +73,9 @@ def run(
     if config.engine == "deepspeed":
         require_extra("deepspeed", "--engine deepspeed")
     require_processes("--ranks", ranks)
+    for path in config.conversations:
+        if not path.exists():
+            raise TaktError(f"--conversations: there is nothing at {path}")
     dataset = LeRobotDataset.open(data)
     file = out / BODY_FILE if body is None else body
     if body is None and not file.exists():
