@@ -15,15 +15,19 @@ from takt.types import TaktError
 
 
 def main(argv: list[str]) -> int:
+    """Run what the command line says."""
+    import tyro
+
+    return drive(tyro.cli(Config, args=argv, prog="takt run"))
+
+
+def drive(config: Config) -> int:
     """Run the episodes, print the summary.
 
     Returns:
         0, or 2 if a failure ended the run early: the body was stopped and the summary is of what
         was done.
     """
-    import tyro
-
-    config = tyro.cli(Config, args=argv, prog="takt run")
     body = body_named(config.body)
     with ExitStack() as stack:
         ending = stack.enter_context(ending_by_signals())
@@ -66,7 +70,7 @@ def _run_episode(config: Config, session: Session, seed: int, ending: Ending) ->
         raise
     finally:
         if recorder is not None:
-            recorder.end(None, why)
+            recorder.end(session.human.device.verdict if session.human else None, why)
         session.summary.traces.append(executor.trace())
         if session.robot is not None:
             session.summary.sensors = session.robot.timing()
@@ -83,6 +87,8 @@ def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], 
         if board is not None and board.stop_requested:
             raise KeyboardInterrupt("the board's stop button")
         left -= 1
+        if session.human is not None and session.human.device.ended:
+            return True
         return left < 0 or (isinstance(body, Simulated) and body.finished())
 
     return finished

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from takt.benchmarks.shift_config import Device, EightBit, Precision
+from takt.benchmarks.shift_config import Device as Processor
+from takt.benchmarks.shift_config import EightBit, Precision
+from takt.commands.run_human import Device
 from takt.runtime.real_time import PRIORITY
+from takt.runtime.tick import Authority
 from takt.types import TaktError
 
 
@@ -42,11 +45,15 @@ class Config:
     """Serve a local page that shows the run and can stop it."""
     record: Path | None = None
     """Dataset folder (LeRobot v3.0) that every episode is added to."""
+    operator: Device | None = None
+    """A human who may assist, take over and hand back; recorded episodes are marked and judged."""
+    authority: Authority = "policy"
+    """Who decides when an episode begins, if there is an operator."""
     token_file: Path | None = None
     """File with the token that a ws:// server wants."""
     certificate: Path | None = None
     """Certificate (PEM) to trust on wss://; default: those of the system."""
-    device: Device = "cpu"
+    device: Processor = "cpu"
     """Where a checkpoint runs."""
     dtype: Precision = "float32"
     """Of its weights and arithmetic."""

@@ -9,6 +9,7 @@ from takt.benchmarks.checkpoint import CheckpointChunking
 from takt.benchmarks.player import chain
 from takt.benchmarks.shift_config import Mode
 from takt.commands.run_body import Body, Driven, Simulated
+from takt.commands.run_human import Human, human_at
 from takt.commands.run_options import Config
 from takt.commands.run_policy import (
     Planner,
@@ -46,6 +47,7 @@ class Session:
     robot: Robot | None
     board: Board | None
     recorder: "Recorder | None"
+    human: Human | None
     summary: RunSummary
 
     def executor(self, seed: int) -> Executor:
@@ -53,6 +55,8 @@ class Session:
         if isinstance(self.body, Simulated):
             self.body.reset(seed)
         self.planner.worker.reset(seed)
+        if self.human is not None:
+            self.human.new_episode()
         clock, latency = self._timing()
         return Executor(
             self.embodiment,
@@ -61,6 +65,7 @@ class Session:
             clock=clock,
             latency=latency,
             governor=Governor.of(self.body.spec, self.body.limits, self._touch()),
+            operator=self.human.jog if self.human else None,
             listeners=[each for each in (self.board, self.recorder) if each is not None],
         )
 
@@ -85,7 +90,9 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     planner = planner_named(config, body.spec)
     stack.callback(planner.worker.close)
     embodiment, robot = _connect(config, body, stack)
-    wall = config.clock == "wall" or (config.clock == "auto" and robot is not None)
+    human = human_at(config.operator, config.authority, body.spec, stack)
+    real = robot is not None or human is not None
+    wall = config.clock == "wall" or (config.clock == "auto" and real)
     planner.worker.reset(config.seed)
     known = known_facts(planner, body.spec)
     found = probe(planner.worker, embodiment)
@@ -113,6 +120,7 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         robot=robot,
         board=_board(config, summary, stack),
         recorder=_recorder(config, embodiment, stack),
+        human=human,
         summary=summary,
     )
 
