@@ -4,7 +4,7 @@ Axes: N sample, T chunk step, D action dimension.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 import torch
@@ -150,15 +150,17 @@ class TrackFlow(Stage[Windows]):
     @torch.no_grad()
     def _weight(self, state: Tensor, actions: Tensor, mask: Tensor, draws: FlowDraws) -> Tensor:
         """By how wrong the policy is now (paper section 2.3), 1 without a prefix."""
-        law, steps, length = self._objective.weight, self.policy.config.flow_steps, draws
+        law, steps = self._objective.weight, self.policy.config.flow_steps
         assert law is not None
-        clean = flow.prefix_rows(length.prefix_length, actions.shape[1])
-        chunk = torch.where(clean, actions, draws.noise)
+        rows = draws.prefix_length.nonzero().squeeze(1)
+        length, seen = draws.prefix_length[rows], mask[rows]
+        clean = flow.prefix_rows(length, actions.shape[1])
+        chunk = torch.where(clean, actions[rows], draws.noise[rows])
         for step in range(steps):
             tau = torch.full((1,), step / steps)
-            chunk = chunk + self.policy.velocity(state, chunk, tau, draws.prefix_length) / steps
-        prefixed = (draws.prefix_length > 0)[:, None, None]
-        raw = torch.where(prefixed, (chunk - actions).abs(), 1.0)
-        seen = mask * prefixed
+            chunk = chunk + self.policy.velocity(state[rows], chunk, tau, length) / steps
+        raw = (chunk - actions[rows]).abs()
         mean = flow.masked_mean(raw, seen)
-        return cast(Tensor, flow.online_error_weight(raw, mean, seen, law.low, law.high))
+        weight = torch.ones_like(actions)
+        weight[rows] = flow.online_error_weight(raw, mean, seen, law.low, law.high)
+        return weight
