@@ -14,9 +14,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "deepspeed": ("deepspeed",),
     "lerobot": ("lerobot",),
+    "rerun": ("rerun",),
 }
 # For one purpose each: `all` leaves them out, and nothing else misses them.
-SPECIAL = ("robomind", "ray", "wandb", "deepspeed", "lerobot")
+SPECIAL = ("robomind", "ray", "wandb", "deepspeed", "lerobot", "rerun")
 
 
 def missing_modules(extra: str) -> list[str]:

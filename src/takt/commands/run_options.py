@@ -45,6 +45,8 @@ class Config:
     """Serve a local page that shows the run and can stop it."""
     record: Path | None = None
     """Dataset folder (LeRobot v3.0) that every episode is added to."""
+    rerun: Path | None = None
+    """File (.rrd) of the run for the rerun viewer."""
     operator: Device | None = None
     """A human who may assist, take over and hand back; recorded episodes are marked and judged."""
     authority: Authority = "policy"

@@ -25,6 +25,7 @@ from takt.runtime.chunking import Chunking
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import PAPER_LATENCY_MS, Injected, Latency, Measured, delay_ticks
+from takt.runtime.rerun_viewer import RerunViewer
 from takt.runtime.robot import Robot
 from takt.runtime.safety import Governor, Touch
 from takt.runtime.synchroniser import Patience
@@ -48,6 +49,7 @@ class Session:
     board: Board | None
     recorder: "Recorder | None"
     human: Human | None
+    viewer: RerunViewer | None
     summary: RunSummary
 
     def executor(self, seed: int) -> Executor:
@@ -66,7 +68,7 @@ class Session:
             latency=latency,
             governor=Governor.of(self.body.spec, self.body.limits, self._touch()),
             operator=self.human.jog if self.human else None,
-            listeners=[each for each in (self.board, self.recorder) if each is not None],
+            listeners=[each for each in (self.board, self.recorder, self.viewer) if each],
         )
 
     def _timing(self) -> tuple[Clock, Latency]:
@@ -121,6 +123,7 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         board=_board(config, summary, stack),
         recorder=_recorder(config, embodiment, stack),
         human=human,
+        viewer=_viewer(config, body, stack),
         summary=summary,
     )
 
@@ -154,6 +157,12 @@ def _recorder(config: Config, body: Embodiment, stack: ExitStack) -> "Recorder |
     touch = body.observe().touch
     recorder = Recorder(config.record, body.spec, touch=0 if touch is None else len(touch))
     return stack.enter_context(recorder)
+
+
+def _viewer(config: Config, body: Body, stack: ExitStack) -> RerunViewer | None:
+    if config.rerun is None:
+        return None
+    return stack.enter_context(RerunViewer(config.rerun, body.spec))
 
 
 def _mode(config: Config, facts: CheckpointChunking, delay: int) -> Mode:
