@@ -28,7 +28,7 @@ from takt.runtime.chunking import (
 )
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.seeds import SeedError
-from takt.types import TaktError
+from takt.types import StateSpace, TaktError
 
 CONFIG = ShiftConfig(
     cycles=4,
@@ -211,6 +211,16 @@ def test_the_hold_player_does_not_move() -> None:
     first = policy.infer(station.observe(), None).actions
     station.act(first[0] + 0.1)
     np.testing.assert_array_equal(policy.infer(station.observe(), None).actions, first)
+
+
+def test_a_body_with_other_measured_axes_is_held_where_it_is() -> None:
+    names = SPEC.action_space.names
+    states = StateSpace(names=("lift", *reversed(names)), slots=(30, *reversed(SPEC.slots)))
+    spec = replace(SPEC, state_space=states, relative=(False,) * len(names))
+    seen = FakeStation().observe()
+    measured = np.concatenate([[np.float32(0.7)], seen.state[::-1]])
+    held = HoldPolicy(spec).infer(replace(seen, state=measured), None).actions
+    np.testing.assert_array_equal(held[0], seen.state)
 
 
 def test_a_player_without_a_model_takes_no_dtype() -> None:

@@ -52,7 +52,7 @@ def test_expert_shift_is_reported_and_repeats_bit_for_bit(
         (["--policy", "expert", "--grey"], "--grey"),
         (["--policy", "nano", "--seed", "7"], "evaluation seeds"),
         (["--policy", "hold", "--beside", "nowhere"], "expected a shift"),
-        (["--mode", "naive"], "naive"),
+        (["--mode", "eager"], "eager"),
     ],
 )
 def test_bad_input_is_named_and_leaves_nothing(

@@ -12,6 +12,7 @@ from takt.runtime.chunking import (
     NaiveAsynchronous,
     RealTimeChunking,
     StreamingReplan,
+    Synchronous,
     TemporalEnsembling,
     TrainingTimeRTC,
     validate,
@@ -177,6 +178,30 @@ def test_a_chunk_later_than_its_prefix_is_joined_at_limited_speed() -> None:
     np.testing.assert_allclose(np.abs(trace.actions[np.array(alone) + 4, 0]), 0.1, atol=1e-6)
 
 
+def test_the_prefix_is_what_gets_executed_also_while_a_late_chunk_is_joined() -> None:
+    policy = Alternating()
+    late = Jittered(ticks=2, seed=1, jitter=0.0, spikes=0.3, spike=3.0)
+    trace = run(LambdaPrefix(EXECUTE, 2), late, 240, policy=policy)
+    assert (trace.delay_ticks == 6).sum() >= 5
+    for observation, committed in zip(
+        policy.observations[1:-1], policy.committed[1:-1], strict=True
+    ):
+        tick = round(observation.stamp / SPEC.dt)
+        assert committed is not None
+        np.testing.assert_array_equal(committed.actions, trace.actions[tick : tick + 2])
+
+
+def test_a_tick_names_the_chunk_whose_action_it_is() -> None:
+    diary = Diary()
+    late = Jittered(ticks=4, seed=1, spikes=0.3, spike=3.0)  # first actions run out before the rest
+    run(StreamingReplan(EXECUTE, 5), late, 240, policy=FakePolicy(30), listeners=[diary])
+    plans = {tick.arrival.number: tick.arrival.actions for tick in diary.ticks if tick.arrival}
+    acted = [tick for tick in diary.ticks if tick.index >= 0 and tick.chunk in plans]
+    assert len(acted) > 200
+    for tick in acted:
+        np.testing.assert_array_equal(tick.planned, plans[tick.chunk][tick.index])
+
+
 def test_a_correction_is_made_on_every_tick_from_its_own_observation() -> None:
     plain, corrected = run(NaiveAsynchronous(EXECUTE), Injected(3)), Nudge()
     built, station = executor(Corrected(EXECUTE), Injected(3))
@@ -228,6 +253,21 @@ def test_a_takeover_ends_all_plans_and_the_policy_begins_anew() -> None:
     assert all(committed is None for committed in after)
     assert trace.waiting[40:42].all(), "what was being planned is about another pose"
     assert not trace.held[46:].any()
+
+
+class Lifts:
+    """A human who adds the same to every action."""
+
+    def decide(self, now: Seconds, planned: np.ndarray, last: np.ndarray) -> Command:
+        return Command(action=planned + np.float32(0.02), authority="assist")
+
+
+def test_a_waiting_body_holds_still_also_while_a_human_assists() -> None:
+    trace = run(Synchronous(EXECUTE), Injected(4), 60, operator=Lifts())
+    waits = np.flatnonzero(trace.held[1:] & trace.held[:-1])
+    assert len(waits) >= 15
+    still = np.abs(np.diff(trace.actions, axis=0)[waits])
+    assert still.max() < 1e-6
 
 
 def test_listeners_are_told_of_every_tick() -> None:

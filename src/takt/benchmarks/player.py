@@ -20,6 +20,7 @@ from takt.runtime.chunking import (
     TrainingTimeRTC,
     validate,
 )
+from takt.runtime.executor import hold_target
 from takt.runtime.inference import Inference, InlinePolicy, PolicyWorker
 from takt.runtime.latency import delay_ticks
 from takt.runtime.policy_process import PolicyProcess
@@ -185,8 +186,7 @@ class HoldPolicy:
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
         """The first pose, `horizon` times."""
         if self._pose is None:
-            space = self._spec.action_space
-            self._pose = np.clip(observation.state, space.low, space.high)
+            self._pose = hold_target(observation, self._spec)
         actions = np.repeat(self._pose[None], HOLD.horizon, axis=0)
         return ActionChunk(stamp=observation.stamp, dt=self._spec.dt, actions=actions)
 

@@ -22,10 +22,10 @@ from takt.runtime.inference import Corrector, PolicyWorker, StreamingWorker
 from takt.runtime.latency import Latency
 from takt.runtime.operator import Operator
 from takt.runtime.plan import Due, Entry, Plan
-from takt.runtime.safety import Governor, step_limits
+from takt.runtime.safety import Governor
 from takt.runtime.tick import Arrival, Authority, Listener, Tick
 from takt.runtime.trace import Trace, TraceRecorder
-from takt.types import Embodiment, Observation, Seconds, TaktError
+from takt.types import Embodiment, EmbodimentSpec, Observation, Seconds, TaktError
 
 BLEND_SHARE = 0.5  # of a tick's largest step, for taking back what a late chunk missed
 
@@ -58,8 +58,9 @@ class Executor:
         self._sees_all = corrector is not None or any(li.wants_observations for li in listeners)
         self._tick = 0
         self._in_flight = InFlight(policy, latency)
-        self._plan = Plan(chunking, np.float32(BLEND_SHARE) * step_limits(body.spec))
+        self._plan = Plan(chunking, np.float32(BLEND_SHARE) * governor.max_step)
         self._last: np.ndarray | None = None
+        self._assisted: np.ndarray | None = None  # what a human added to the last plan
         self._seen: Observation | None = None
         self._arrival: Arrival | None = None
         self._recorder = TraceRecorder()
@@ -94,7 +95,7 @@ class Executor:
     def _observe(self, now: Seconds) -> Observation:
         observation = _on_control_clock(self._body.observe(), now)
         if self._last is None:
-            self._last = _hold_target(observation, self._body)
+            self._last = hold_target(observation, self._body.spec)
         return observation
 
     def _should_infer(self, now: Seconds) -> bool:
@@ -108,7 +109,8 @@ class Executor:
         assert self._last is not None
         committed = committed_actions(self._chunking, self._plan.chunk, now, self._last)
         if committed is not None:
-            reachable = self._governor.foresee(committed.actions, self._last)
+            blended = self._plan.blended(committed.actions)
+            reachable = self._governor.foresee(blended, self._last)
             committed = replace(committed, actions=reachable)
         self._in_flight.submit(self._seen, committed, self._tick)
 
@@ -150,16 +152,16 @@ class Executor:
         action, authority = self._decide(now, planned)
         if authority == "takeover":
             due = None
-        before = dict(self._governor.interventions)
         action = self._governor.govern(action, self._last)
         self._body.act(action)
         self._last = action
-        self._record(now, due, planned, authority, before)
+        self._record(now, due, planned, authority)
 
     def _wanted(self, due: Due | None) -> np.ndarray:
         assert self._last is not None
         if due is None:
-            return self._last
+            # the human's share comes on top of it again: it must not add up while nothing is due
+            return self._last if self._assisted is None else self._last - self._assisted
         if self._corrector is None:
             return due.action
         assert self._seen is not None
@@ -170,6 +172,7 @@ class Executor:
             return planned, "policy"
         assert self._last is not None
         command = self._operator.decide(now, planned, self._last)
+        self._assisted = command.action - planned if command.authority == "assist" else None
         if command.authority == "takeover":
             # what was planned, and what is being planned, is about a body that went elsewhere
             self._plan.clear()
@@ -177,23 +180,18 @@ class Executor:
         return command.action, command.authority
 
     def _record(
-        self,
-        now: Seconds,
-        due: Due | None,
-        planned: np.ndarray,
-        authority: Authority,
-        before: dict[str, int],
+        self, now: Seconds, due: Due | None, planned: np.ndarray, authority: Authority
     ) -> None:
         assert self._last is not None
         held = due is None and authority != "takeover"
         waiting = held and bool(self._in_flight)
-        number, index = self._plan.number, due.index if due else -1
-        captured = self._plan.captured
+        index = due.index if due else -1
+        number = due.entry.number if due else self._plan.number
+        captured = due.entry.captured if due else self._plan.captured
         age = now - captured if captured is not None else float("nan")
         self._recorder.rows.append((self._last, number, index, held, waiting, age))
         if not self._listeners:
             return
-        causes = self._governor.interventions.items()
         tick = Tick(
             number=self._tick,
             now=now,
@@ -205,7 +203,7 @@ class Executor:
             held=held,
             waiting=waiting,
             authority=authority,
-            causes=tuple(cause for cause, count in causes if count > before.get(cause, 0)),
+            causes=self._governor.causes,
             age_s=None if captured is None else age,
             arrival=self._arrival,
         )
@@ -234,12 +232,16 @@ def _on_control_clock(observation: Observation, now: Seconds) -> Observation:
     return replace(observation, stamp=now, image_stamps=stamps)
 
 
-def _hold_target(observation: Observation, body: Embodiment) -> np.ndarray:
-    """Where the body stands, as an action: what the cold start holds."""
-    space, names = body.spec.action_space, body.spec.state_names
+def hold_target(observation: Observation, spec: EmbodimentSpec) -> np.ndarray:
+    """Where the body stands, as an action (action,) float32: what the cold start holds.
+
+    Raises:
+        TaktError: the state lacks an action axis.
+    """
+    space, names = spec.action_space, spec.state_names
     if observation.state.shape != (len(names),) or not set(space.names) <= set(names):
         raise TaktError(
-            f"body {body.spec.name!r}: expected a state of {len(names)} values that has every "
+            f"body {spec.name!r}: expected a state of {len(names)} values that has every "
             f"action axis, got {observation.state.shape}; let observe() report the measured axes"
         )
     place = observation.state[[names.index(name) for name in space.names]]

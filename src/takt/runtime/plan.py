@@ -113,10 +113,22 @@ class Plan:
             return None
         action = self._ensemble(found, now)
         if self._offset.any():
-            shrunk = np.maximum(np.abs(self._offset) - self._blend_step, 0)
-            self._offset = np.copysign(shrunk, self._offset)
+            self._offset = self._shrunk(self._offset)
             action = action + self._offset
         return replace(found, action=action)
+
+    def blended(self, actions: np.ndarray) -> np.ndarray:
+        """`actions` (step, action) of the chunk in execution, as `due` will give them."""
+        if not self._offset.any():
+            return actions
+        offset, rows = self._offset, []
+        for action in actions:
+            offset = self._shrunk(offset)
+            rows.append(action + offset)
+        return np.array(rows, actions.dtype)
+
+    def _shrunk(self, offset: np.ndarray) -> np.ndarray:
+        return np.copysign(np.maximum(np.abs(offset) - self._blend_step, 0), offset)
 
     def _anchored(self, entry: Entry, now: Seconds) -> Entry:
         """The same, beginning now if its observation is still true."""
