@@ -1,7 +1,10 @@
 """A human can push, help and hand back; keys and sticks say what they mean."""
 
+import errno
+import io
 import os
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +47,17 @@ def test_takeover_moves_from_where_the_body_is_and_assist_adds_to_the_plan() -> 
     assert (jog.decide(0.0, planned, last).action == planned).all(), "let go is forgotten"
 
 
+def test_a_push_against_a_bound_need_not_be_taken_back() -> None:
+    jog = Jog(SPACE, SPEC.dt, "assist")
+    planned = np.asarray(SPACE.low + 0.9 * (SPACE.high - SPACE.low), np.float32)
+    jog.deflect(deflected(2, 1.0))
+    for _ in range(60):
+        jog.decide(0.0, planned, planned)
+    jog.deflect(deflected(2, -1.0))
+    action = jog.decide(0.0, planned, planned).action
+    np.testing.assert_allclose(SPACE.high[2] - action[2], FULL_STEP[2], rtol=1e-3)
+
+
 def test_keys_push_an_axis_until_they_are_let_go() -> None:
     jog = Jog(SPACE, SPEC.dt)
     keys = Keyboard(jog, SPACE.names)
@@ -69,6 +83,51 @@ def test_a_pipe_is_no_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
             Keyboard(Jog(SPACE, SPEC.dt), SPACE.names).__enter__()
 
 
+def test_a_terminal_that_hangs_up_pushes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, terminal = os.openpty()
+    with os.fdopen(terminal) as keys_of:
+        monkeypatch.setattr("sys.stdin", keys_of)
+        jog = Jog(SPACE, SPEC.dt, "takeover")
+        keys = Keyboard(jog, SPACE.names)
+        with keys:
+            keys.press("+", time.monotonic() + 60)  # held for a minute
+            os.close(ours)
+            keys._thread.join(5)  # noqa: SLF001 - it ends by itself
+            assert not keys._thread.is_alive()  # noqa: SLF001
+        assert not jog.push.deflection.any()
+
+
+class Unplugged(io.RawIOBase):
+    """The kernel's joystick device after its pad was pulled out: readable, and every read fails."""
+
+    def __init__(self) -> None:
+        ours, self._end = os.pipe()
+        os.write(self._end, b"!")
+        self._fd = ours
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def read(self, size: int = -1) -> bytes:
+        raise OSError(errno.ENODEV, "No such device")
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+            os.close(self._end)
+        super().close()
+
+
+def test_a_gamepad_that_is_pulled_out_pushes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    jog = Jog(SPACE, SPEC.dt, "takeover")
+    jog.deflect(deflected(0, 1.0))
+    monkeypatch.setattr(Path, "open", lambda *_, **__: Unplugged())
+    with Gamepad(jog, SPACE.names) as pad:
+        pad._thread.join(5)  # noqa: SLF001 - it ends by itself
+        assert not pad._thread.is_alive()  # noqa: SLF001
+    assert not jog.push.deflection.any()
+
+
 def test_sticks_push_and_buttons_hand_over() -> None:
     jog = Jog(SPACE, SPEC.dt)
     pad = Gamepad(jog, SPACE.names)
@@ -78,6 +137,8 @@ def test_sticks_push_and_buttons_hand_over() -> None:
 
     event(1000, 2, 1)
     assert not jog.push.deflection.any(), "within the dead zone"
+    event(-32767, 2 | 0x80, 2)
+    assert not jog.push.deflection.any(), "a trigger at rest"
     event(-32767, 2, 1)
     np.testing.assert_array_equal(jog.push.deflection, deflected(1, -1.0))
     event(1, 1, 4)

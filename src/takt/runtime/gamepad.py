@@ -18,6 +18,7 @@ _EVENT = struct.Struct("<IhBB")
 _BUTTON, _AXIS, _INITIAL = 0x01, 0x02, 0x80
 _FULL = 32767
 DEAD_ZONE = 0.1  # sticks do not return to zero exactly
+STICKS = (0, 1, 3, 4)  # 2 and 5 are triggers, which rest at full deflection
 AUTHORITIES: dict[int, Authority] = {0: "takeover", 1: "assist", 3: "policy"}  # A, B, Y
 GOOD, BAD, PAGE = 7, 6, 4  # start, back, left bumper
 
@@ -25,7 +26,8 @@ GOOD, BAD, PAGE = 7, 6, 4  # start, back, left bumper
 class Gamepad:
     """Feeds a jog from `device` while the `with` block runs.
 
-    Stick axis k pushes body axis `page * sticks + k`; the left bumper turns the page.
+    The k-th of its sticks' axes pushes body axis `page * len(sticks) + k`; the left bumper turns the
+    page.
     """
 
     def __init__(
@@ -33,12 +35,12 @@ class Gamepad:
         jog: Jog,
         names: tuple[str, ...],
         device: Path = Path("/dev/input/js0"),
-        sticks: int = 4,
+        sticks: tuple[int, ...] = STICKS,
     ) -> None:
-        """`names` are the axes in the order of the action space."""
+        """`names` are the axes in the order of the action space, `sticks` the device's to push with."""
         self._jog, self._names, self._device, self._sticks = jog, names, device, sticks
         self._page = 0
-        self._tilt = np.zeros(sticks, np.float32)
+        self._tilt = np.zeros(len(sticks), np.float32)
         self.verdict: bool | None = None
         self.ended = False
         self._stopping = threading.Event()
@@ -78,9 +80,9 @@ class Gamepad:
     def event(self, data: bytes) -> None:
         """One joystick event as the kernel writes it."""
         _, value, kind, number = _EVENT.unpack(data)
-        if kind & ~_INITIAL == _AXIS and number < self._sticks:
+        if kind & ~_INITIAL == _AXIS and number in self._sticks:
             tilt = value / _FULL
-            self._tilt[number] = tilt if abs(tilt) > DEAD_ZONE else 0.0
+            self._tilt[self._sticks.index(number)] = tilt if abs(tilt) > DEAD_ZONE else 0.0
             self._deflect()
         elif kind == _BUTTON and value:
             self._button(number)
@@ -90,15 +92,15 @@ class Gamepad:
         if authority is not None:
             self._jog.give(authority)
         elif number == PAGE:
-            self._page = (self._page + 1) % -(-len(self._names) // self._sticks)
+            self._page = (self._page + 1) % -(-len(self._names) // len(self._sticks))
             self._deflect()
         elif number in (GOOD, BAD):
             self.verdict, self.ended = number == GOOD, True
 
     def _deflect(self) -> None:
-        first = self._page * self._sticks
+        first = self._page * len(self._sticks)
         deflection = np.zeros(len(self._names), np.float32)
-        reached = deflection[first : first + self._sticks]
+        reached = deflection[first : first + len(self._sticks)]
         reached[:] = self._tilt[: len(reached)]
         self._jog.deflect(deflection)
 
@@ -107,8 +109,11 @@ class Gamepad:
             ready, _, _ = select.select([self._file], [], [], 0.05)
             if not ready:
                 continue
-            data = self._file.read(_EVENT.size)
-            if len(data) < _EVENT.size:  # unplugged: nobody pushes any more, and nobody decides
+            try:
+                data = self._file.read(_EVENT.size)
+            except OSError:
+                data = b""
+            if len(data) < _EVENT.size:  # unplugged: nobody pushes any more, who decides still does
                 self._jog.deflect(np.zeros(len(self._names), np.float32))
                 return
             self.event(data)

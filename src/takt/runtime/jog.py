@@ -44,6 +44,7 @@ class Jog:
                 "expected an axis range for every axis to be jogged, one is infinite; set low and "
                 "high in the body's file"
             )
+        self._low, self._high = space.low, space.high
         self._step = np.asarray(SHARE_OF_RANGE * dt * (space.high - space.low), np.float32)
         self._added = np.zeros_like(self._step)
         self._push = Push(authority=authority, deflection=np.zeros_like(self._step))
@@ -70,7 +71,9 @@ class Jog:
                 self._added = np.zeros_like(self._step)
                 action = planned
             case "assist":
-                self._added = self._added + moved
+                # at a bound nothing adds up that would have to be taken back later
+                reached = np.clip(planned + self._added + moved, self._low, self._high)
+                self._added = np.where(moved == 0, self._added, reached - planned)
                 action = planned + self._added
             case "takeover":
                 self._added = np.zeros_like(self._step)

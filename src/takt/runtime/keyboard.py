@@ -1,5 +1,6 @@
 """The keyboard of a terminal as a jog: single keys, no window, no extra package."""
 
+import contextlib
 import os
 import select
 import sys
@@ -66,7 +67,8 @@ class Keyboard:
         """Give the terminal back."""
         self._stopping.set()
         self._thread.join()
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+        with contextlib.suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
 
     def new_episode(self) -> None:
         """Nobody has judged it yet."""
@@ -115,6 +117,13 @@ class Keyboard:
             ready, _, _ = select.select([self._fd], [], [], 0.02)
             now = time.monotonic()
             if ready:
-                for key in os.read(self._fd, 64).decode(errors="ignore"):
+                try:
+                    keys = os.read(self._fd, 64).decode(errors="ignore")
+                except OSError:
+                    keys = ""
+                if not keys:  # the terminal is gone: nobody pushes any more
+                    self._let_go()
+                    return
+                for key in keys:
                     self.press(key, now)
             self.release_if_due(now)
