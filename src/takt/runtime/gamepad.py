@@ -26,8 +26,7 @@ GOOD, BAD, PAGE = 7, 6, 4  # start, back, left bumper
 class Gamepad:
     """Feeds a jog from `device` while the `with` block runs.
 
-    The k-th of its sticks' axes pushes body axis `page * len(sticks) + k`; the left bumper turns the
-    page.
+    The k-th of its sticks pushes body axis `page * len(sticks) + k`; the left bumper turns the page.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Gamepad:
         device: Path = Path("/dev/input/js0"),
         sticks: tuple[int, ...] = STICKS,
     ) -> None:
-        """`names` are the axes in the order of the action space, `sticks` the device's to push with."""
+        """`names` are the body's axes in order, `sticks` the device's axes that push."""
         self._jog, self._names, self._device, self._sticks = jog, names, device, sticks
         self._page = 0
         self._tilt = np.zeros(len(sticks), np.float32)
