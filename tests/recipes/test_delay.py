@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from takt.benchmarks.delay_strategies import Strategy
 from takt.commands.bench import main
 from takt.recipes.delay import HEAD, DelayBenchmark, evaluate, train
 from takt.seeds import SeedError
@@ -21,7 +22,7 @@ def networks(tmp_path_factory):
 
 
 def test_cells_are_run_once_and_the_same_each_time(networks, tmp_path):
-    def run(folder, *strategies):
+    def run(folder, *strategies: Strategy):
         benchmark = DelayBenchmark(
             networks=networks,
             cells=tmp_path / folder,
