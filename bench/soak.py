@@ -177,7 +177,7 @@ def _episode(line: Line, fault: Fault | None, at: int, tally: Tally) -> None:
     if tally.episodes % 4 == 0 and fault is None:
         worker = line.remote
     spec = line.driver.spec
-    stops, ticks = line.driver.stops, 0
+    stops, ticks, why = line.driver.stops, 0, "ended as asked"
 
     def finished() -> bool:
         nonlocal ticks
@@ -197,7 +197,6 @@ def _episode(line: Line, fault: Fault | None, at: int, tally: Tally) -> None:
         listeners=[line.recorder],
     )
     line.recorder.begin()
-    why = "ended as asked"
     try:
         executor.run(finished)
     except TaktError as error:

@@ -70,12 +70,8 @@ def run(
     from takt.training.parallel import launch
 
     watch.require(simulator=False)
-    if config.engine == "deepspeed":
-        require_extra("deepspeed", "--engine deepspeed")
     require_processes("--ranks", ranks)
-    for path in config.conversations:
-        if not path.exists():
-            raise TaktError(f"--conversations: there is nothing at {path}")
+    _require_parts(config)
     dataset = LeRobotDataset.open(data)
     file = out / BODY_FILE if body is None else body
     if body is None and not file.exists():
@@ -97,6 +93,15 @@ def run(
         claim(out, settings, *(_further(out) if is_complete(out / "policy") else ()))
     launch(_train, ranks, config, file, data, start, out, settings, watch)
     return out / "policy"
+
+
+def _require_parts(config: FinetuneConfig) -> None:
+    """What is missing is said before any data is read."""
+    if config.engine == "deepspeed":
+        require_extra("deepspeed", "--engine deepspeed")
+    for path in config.conversations:
+        if not path.exists():
+            raise TaktError(f"--conversations: there is nothing at {path}")
 
 
 def _further(out: Path) -> list[str]:
