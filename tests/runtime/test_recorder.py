@@ -14,7 +14,9 @@ import pytest
 from fakes import SPEC, FakePolicy, FakeStation
 from runtime.test_strategies import TakesOver
 
+from takt.datasets.errors import FeatureMismatchError
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.writer import LeRobotWriter
 from takt.runtime import spool as spools
 from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.clock import VirtualClock
@@ -152,6 +154,48 @@ def test_a_slow_disk_loses_nothing_and_a_stuck_one_is_named(
             spool.put(row(64))
         moves.set()
     assert len(list(read_spool(tmp_path / "slow"))) == 40
+
+
+def test_a_disk_that_is_left_behind_still_gets_all_that_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, moves = spools.CODEC.encode, threading.Event()
+
+    def when_it_moves(entry: object) -> bytes:
+        moves.wait()
+        return encode(entry)
+
+    monkeypatch.setattr(spools.CODEC, "encode", when_it_moves)
+    monkeypatch.setattr("takt.runtime.recorder.BACKLOG_BYTES", 500_000)
+    with Recorder(tmp_path / "data", SPEC) as recorder:
+        recorder.begin()
+        with pytest.raises(SpoolError, match="keeps up"):
+            episode(recorder, 60)
+        threading.Timer(0.1, moves.set).start()
+        recorder.end(None, "the disk")
+        recorder.begin()
+        episode(recorder, 5)
+        recorder.end(True, "done")
+    dataset = LeRobotDataset.open(tmp_path / "data")
+    assert [len(dataset.table(index).stamps) for index in range(2)] == [12, 5]
+
+
+def test_a_kill_before_the_first_row_leaves_nothing_to_mend(tmp_path: Path) -> None:
+    folder = tmp_path / "data-spools"
+    folder.mkdir()
+    (folder / "000000.part").touch()
+    with Spool(folder / "000001.part", 1 << 20) as spool:
+        spool.put(End(success=None, why="interrupted"))
+    with Recorder(tmp_path / "data", SPEC):
+        assert not list(folder.glob("*.part"))
+        assert not list(folder.glob("*.spool"))
+
+
+def test_a_dataset_of_other_columns_is_refused_before_anything_moves(tmp_path: Path) -> None:
+    with LeRobotWriter(tmp_path / "data", SPEC):
+        pass
+    with pytest.raises(FeatureMismatchError):
+        Recorder(tmp_path / "data", SPEC)
 
 
 def test_a_cut_row_is_left_out(tmp_path: Path) -> None:

@@ -69,11 +69,11 @@ def _run_episode(config: Config, session: Session, seed: int, ending: Ending) ->
         why = _cause(error)
         raise
     finally:
-        if recorder is not None:
-            recorder.end(session.human.device.verdict if session.human else None, why)
         session.summary.traces.append(executor.trace())
         if session.robot is not None:
             session.summary.sensors = session.robot.timing()
+        if recorder is not None:
+            recorder.end(session.human.device.verdict if session.human else None, why)
 
 
 def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], bool]:

@@ -26,7 +26,7 @@ GOOD, BAD, PAGE = 7, 6, 4  # start, back, left bumper
 class Gamepad:
     """Feeds a jog from `device` while the `with` block runs.
 
-    The k-th of its sticks pushes body axis `page * len(sticks) + k`; the left bumper turns the page.
+    Its k-th stick pushes body axis `page * len(sticks) + k`; the left bumper turns the page.
     """
 
     def __init__(

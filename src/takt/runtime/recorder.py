@@ -13,12 +13,17 @@ from typing import Self
 from takt.folder_lock import FolderLock
 from takt.processes import deaf_to_interrupts
 from takt.runtime.spool import End, Row, Spool, read_spool, wall_s
-from takt.runtime.spooled_episodes import convert_all, convert_until, written_episodes
+from takt.runtime.spooled_episodes import (
+    convert_all,
+    convert_until,
+    require_fit,
+    written_episodes,
+)
 from takt.runtime.tick import Tick
 from takt.types import EmbodimentSpec, TaktError
 
 SPOOLS = "spools"
-BACKLOG_BYTES = 1 << 30  # a minute of three cameras of 480 x 640 px at 10 Hz
+BACKLOG_BYTES = 1 << 30  # 13 s of three cameras of 480 x 640 px at 30 Hz
 
 
 class RecorderError(TaktError):
@@ -37,16 +42,19 @@ class Recorder:
             root: The dataset's folder; its spools lie beside it, in `root`-spools.
             spec: The body.
             touch: Width of the touch column; 0 for none.
+
+        Raises:
+            DatasetError, FolderInUseError: the folder holds other data, or is being written to.
         """
+        root = root.resolve()
         self._folder = root.with_name(root.name + "-" + SPOOLS)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self._folder)
         for part in self._folder.glob("*.part"):
-            if any(read_spool(part)):
-                part.rename(part.with_suffix(".spool"))
-            else:
-                part.unlink()
-        self._number = written_episodes(root) + len(list(self._folder.glob("*.spool")))
+            _finish(part)
+        require_fit(root, spec, touch)
+        spooled = [int(spool.stem) + 1 for spool in self._folder.glob("*.spool")]
+        self._number = max([written_episodes(root), *spooled])
         self._spool: Spool | None = None
         context = multiprocessing.get_context("spawn")
         self._closing = context.Event()
@@ -67,9 +75,11 @@ class Recorder:
         at: TracebackType | None,
     ) -> None:
         """End an open episode and close."""
-        if self._spool is not None:
-            self.end(None, "interrupted" if error is None else type(error).__name__)
-        self.close()
+        try:
+            if self._spool is not None:
+                self.end(None, "interrupted" if error is None else type(error).__name__)
+        finally:
+            self.close()
 
     def begin(self) -> None:
         """A new episode."""
@@ -103,18 +113,20 @@ class Recorder:
         )
 
     def end(self, success: bool | None, why: str) -> None:
-        """The episode is over; when this returns it survives a kill."""
+        """The episode is over; when this returns it survives a kill.
+
+        Raises:
+            RecorderError: outside an episode.
+            SpoolError: the disk failed; the rows before that are kept.
+        """
         spool, self._spool = self._spool, None
         if spool is None:
             raise RecorderError("expected begin() before end(); begin an episode first")
-        spool.put(End(success=success, why=why))
-        spool.close()
-        part = self._folder / f"{self._number:06d}.part"
-        if spool.rows:
-            part.rename(part.with_suffix(".spool"))
-            self._number += 1
-        else:
-            part.unlink()
+        try:
+            with spool:
+                spool.put(End(success=success, why=why))
+        finally:
+            self._number += _finish(self._folder / f"{self._number:06d}.part")
 
     def close(self) -> None:
         """Wait until all episodes are in the dataset. Idempotent.
@@ -131,6 +143,16 @@ class Recorder:
             convert_all(self._folder, self._root, self._spec, self._touch)
         finally:
             self._lock.release()
+
+
+def _finish(part: Path) -> bool:
+    """Keep what is to become an episode, if it has a row; whether it has."""
+    kept = any(isinstance(entry, Row) for entry in read_spool(part))
+    if kept:
+        part.rename(part.with_suffix(".spool"))
+    else:
+        part.unlink()
+    return kept
 
 
 def _plain(stamps: Mapping[str, float]) -> dict[str, float]:

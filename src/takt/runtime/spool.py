@@ -115,18 +115,19 @@ class Spool:
         """Queue an entry; returns at once.
 
         Raises:
-            SpoolError: the disk failed, or is so far behind that memory would run out.
+            SpoolError: the disk failed, or is so far behind that memory would run out; an `End` is
+                taken also then.
         """
         if self._error is not None:
             raise self._failure() from self._error
         if isinstance(entry, Row):
-            self._rows += 1
             self._taken += entry.size
-        if self._taken - self._written > self._limit:
+        if isinstance(entry, Row) and self._taken - self._written > self._limit:
             raise SpoolError(
                 f"expected a disk that keeps up, {self._limit >> 20} MiB wait for {self._path}; "
                 "the body was stopped rather than leave a gap: record to a faster disk"
             )
+        self._rows += isinstance(entry, Row)
         self._queue.put(entry)
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ def read_spool(path: Path) -> Iterator[Row | End]:
         SpoolError: the file is no spool.
     """
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        if not _MAGIC.startswith(file.read(len(_MAGIC))):  # a kill may come before its first byte
             raise SpoolError(f"expected a spool of takt in {path}, got another file; remove it")
         while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
             (length,) = _LENGTH.unpack(head)

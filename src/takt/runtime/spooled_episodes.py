@@ -45,14 +45,25 @@ def convert_all(folder: Path, root: Path, spec: EmbodimentSpec, touch: int) -> i
     spools = sorted(folder.glob("*.spool"))
     if not spools:
         return 0
-    extras = {AUTHORITY: 1, SUCCESS: 1, WALL: 1, PLANNED: len(spec.action_space.names)}
-    with LeRobotWriter(root, spec, extras=extras, touch=touch) as writer:
+    with _writer(root, spec, touch) as writer:
         for spool in spools:
             # a spool is named as its episode: a kill may have come between the two lines below
             if int(spool.stem) >= writer.num_episodes:
                 writer.add_episode(read_episode(spool, spec))
             spool.unlink()
     return len(spools)
+
+
+def require_fit(root: Path, spec: EmbodimentSpec, touch: int) -> None:
+    """Raise the writer's `DatasetError` now if episodes of `spec` could not be added to `root`."""
+    if root.exists():
+        with _writer(root, spec, touch):
+            pass
+
+
+def _writer(root: Path, spec: EmbodimentSpec, touch: int) -> LeRobotWriter:
+    extras = {AUTHORITY: 1, SUCCESS: 1, WALL: 1, PLANNED: len(spec.action_space.names)}
+    return LeRobotWriter(root, spec, extras=extras, touch=touch)
 
 
 def written_episodes(root: Path) -> int:
