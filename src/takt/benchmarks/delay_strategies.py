@@ -105,7 +105,7 @@ def _chunking(strategy: Strategy, execute: int, covered: int) -> Chunking:
 
 def latency(strategy: Strategy, delay: int, seed: int, *, jitter: bool) -> Latency:
     """When plans arrive in the episode of `seed`."""
+    share = FIRST_SHARE if strategy == "streaming" else 0.0
     if jitter:
-        return Jittered(ticks=delay, seed=seed, jitter=JITTER)
-    first = math.ceil(FIRST_SHARE * delay) if strategy == "streaming" else 0
-    return Injected(delay, first)
+        return Jittered(ticks=delay, seed=seed, jitter=JITTER, first_share=share)
+    return Injected(delay, math.ceil(share * delay))

@@ -1,5 +1,6 @@
 """The one inference in flight: when it was asked for, and whether its plan is here."""
 
+import math
 from dataclasses import dataclass
 
 from takt.runtime.inference import Inference, PolicyError, PolicyWorker, StreamingWorker
@@ -102,7 +103,8 @@ def _delays(latency: Latency, number: int) -> tuple[int | None, int | None]:
         case Injected(ticks, first):
             return ticks, min(first, ticks)
         case Jittered():
-            return latency.delay(number), 0
+            delay = latency.delay(number)
+            return delay, math.ceil(latency.first_share * delay)
         case Measured():
             return None, None
 

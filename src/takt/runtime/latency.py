@@ -27,6 +27,7 @@ class Jittered:
     """Virtual clock: delays scatter round `ticks`, each drawn from `seed` and its number.
 
     A share `spikes` of them takes `spike` times as long; the others vary by up to `jitter` of it.
+    The leading actions of a plan that is finished from the front arrive after `first_share` of it.
     """
 
     ticks: int
@@ -34,6 +35,7 @@ class Jittered:
     jitter: float = 0.5
     spikes: float = 0.01
     spike: float = 5.0
+    first_share: float = 0.0
 
     def delay(self, number: int) -> int:
         """Executed ticks from the observation of inference `number` to its arrival."""
