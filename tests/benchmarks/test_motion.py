@@ -1,5 +1,7 @@
 """Motion measures against hand-made traces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import SPEC
@@ -52,6 +54,12 @@ def test_jerk_of_a_cubic_is_its_third_derivative() -> None:
     wanted = np.sqrt(np.mean((6 * 0.4 * RANGE[joints]) ** 2))
     # float32 targets of about 1 rad carry 1e-7; times 30^3 that is 1e-2
     assert measure(record, SPEC, 0).jerk_rms == pytest.approx(wanted, rel=0.02)
+
+
+def test_a_takeover_has_no_observation_age() -> None:
+    record = trace([0.0] * 4, [0, 0, -1, -1], [False] * 4, [False] * 4)
+    taken = replace(record, age_s=np.array([0.1, 0.1, np.nan, np.nan], np.float32))
+    assert measure(taken, SPEC, 0).age_s == pytest.approx(0.1)
 
 
 def test_pooling_is_exact_and_nothing_is_divided_by_zero() -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import SPEC, FakePolicy, FakeStation
 from websockets.sync.client import connect
 
-from takt.runtime.board import Board, BoardError
+from takt.runtime.board import Board, BoardError, BoardImage
 from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
@@ -25,14 +26,14 @@ from takt.runtime.safety import Governor, step_limits
 pytest.importorskip("PIL", reason="the board's images need the data extra")
 
 
-def run(board: Board, ticks: int, pause_s: float = 0.0) -> FakeStation:
+def run(board: Board, ticks: int, pause_s: float = 0.0, delay: int = 3) -> FakeStation:
     station = FakeStation(pause_s)
     executor = Executor(
         station,
         InlinePolicy(FakePolicy()),
-        LambdaPrefix(6, 3),
+        LambdaPrefix(6, delay),
         clock=VirtualClock(SPEC.dt),
-        latency=Injected(3),
+        latency=Injected(delay),
         governor=Governor(SPEC.action_space, step_limits(SPEC)),
         listeners=[board],
     )
@@ -65,6 +66,24 @@ def test_the_page_knows_every_tick_and_chunk() -> None:
         assert get(board.url + "camera/ego")[:2] == b"\xff\xd8"
         with pytest.raises(urllib.error.HTTPError):
             get(board.url + "camera/none")
+
+
+def test_a_new_episode_begins_with_its_own_first_chunk() -> None:
+    with Board("a test", SPEC) as board:
+        for _ in range(2):
+            run(board, 12, 0.01, delay=0)
+        state = until(
+            lambda: (s := json.loads(get(board.url + "state")))["totals"]["ticks"] == 24 and s
+        )
+        assert [arrival["number"] for arrival in state["arrivals"]] == [0, 1]
+
+
+def test_a_camera_may_have_any_name() -> None:
+    with Board("a test", SPEC) as board:
+        black = np.zeros((8, 8, 3), np.uint8)
+        board._send(BoardImage(camera="left wrist/ü", image=black))  # noqa: SLF001 - as a tick does
+        until(lambda: json.loads(get(board.url + "state"))["cameras"])
+        assert get(board.url + "camera/left%20wrist%2F%C3%BC?7")[:2] == b"\xff\xd8"
 
 
 def test_only_our_own_page_can_stop_the_body() -> None:
@@ -147,6 +166,8 @@ def test_in_a_browser_the_stop_button_asks_twice(tmp_path: Path) -> None:
             until(lambda: browser.value("document.querySelectorAll('.card').length") > 5)
             assert browser.value("document.querySelector('h1').textContent") == "nut station"
             assert browser.value("document.querySelectorAll('img').length") == 3
+            browser.value("drawChunks = () => { throw new Error('a drawing fails') }")
+            until(lambda: "cannot" in browser.value("document.getElementById('said').textContent"))
             browser.value("document.getElementById('stop').click()")
             assert "again" in browser.value("document.getElementById('stop').textContent")
             run(board, 3)

@@ -45,6 +45,10 @@ def test_takeover_moves_from_where_the_body_is_and_assist_adds_to_the_plan() -> 
     jog.deflect(deflected(2, 0.0))
     jog.give("assist")
     assert (jog.decide(0.0, planned, last).action == planned).all(), "let go is forgotten"
+    jog.deflect(deflected(2, 1.0))
+    jog.decide(0.0, planned, last)
+    jog.new_episode("assist")
+    assert (jog.decide(0.0, planned, last).action == planned).all(), "so is the last episode"
 
 
 def test_a_push_against_a_bound_need_not_be_taken_back() -> None:

@@ -75,7 +75,7 @@ def measure(trace: Trace, spec: EmbodimentSpec, planned_delay: int) -> Motion:
     inner = acting[1:] & acting[:-1] & ~switched
     joints = [unit == "rad" for unit in space.units]
     jerk = np.diff(trace.actions[:, joints].astype(np.float64), n=3, axis=0) * spec.rate_hz**3
-    ages = trace.age_s[acting]
+    ages = trace.age_s[acting & begun]  # what a human does alone has no observation behind it
     return Motion(
         ticks=len(trace.actions),
         stalls=int((trace.held & begun).sum()) + trace.missed,

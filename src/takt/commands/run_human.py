@@ -24,7 +24,7 @@ class Human:
 
     def new_episode(self) -> None:
         """Hand the body to whom it belongs at first; nobody has judged yet."""
-        self.jog.give(self.authority)
+        self.jog.new_episode(self.authority)
         self.device.new_episode()
 
 

@@ -61,7 +61,9 @@ class RunSummary:
             "jerk_rms": motion.jerk_rms,
             "delay_ticks": _spread([trace.delay_ticks for trace in self.traces]),
             "compute_ms": _spread([1e3 * trace.compute_s for trace in self.traces]),
-            "age_ms": _spread([1e3 * trace.age_s[~trace.held] for trace in self.traces]),
+            "age_ms": _spread(
+                [1e3 * trace.age_s[~trace.held & (trace.chunk >= 0)] for trace in self.traces]
+            ),
             "interventions": dict(interventions),
             "sensors": {name: _sensor(timing) for name, timing in self.sensors.items()},
             "stopped": self.stopped,

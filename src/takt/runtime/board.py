@@ -139,19 +139,6 @@ class Board:
         self._listen()
         if tick.observation is not None:
             self._show(tick)
-        arrival = tick.arrival
-        if arrival is not None:
-            self._send(
-                BoardArrival(
-                    number=arrival.number,
-                    now=tick.now,
-                    stamp=arrival.stamp,
-                    length_s=len(arrival.actions) * arrival.dt,
-                    delay=arrival.delay,
-                    compute_s=arrival.compute_s,
-                    used=arrival.used,
-                )
-            )
         self._send(
             BoardTick(
                 number=tick.number,
@@ -166,6 +153,19 @@ class Board:
                 executed=tuple(tick.executed.tolist()),
             )
         )
+        arrival = tick.arrival
+        if arrival is not None:
+            self._send(
+                BoardArrival(
+                    number=arrival.number,
+                    now=tick.now,
+                    stamp=arrival.stamp,
+                    length_s=len(arrival.actions) * arrival.dt,
+                    delay=arrival.delay,
+                    compute_s=arrival.compute_s,
+                    used=arrival.used,
+                )
+            )
 
     def tell(self, facts: Mapping[str, str]) -> None:
         """Cards for the page, such as the number of an episode and how the last one went."""
@@ -214,6 +214,6 @@ class Board:
             self.close()
             raise BoardError(
                 f"expected the board to serve its page, got {said or 'no answer'}; choose another "
-                "--board-port or run without --board"
+                "port or run without a board"
             )
         return said

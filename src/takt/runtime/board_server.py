@@ -1,4 +1,4 @@
-"""The board's own process: keeps the last half minute, serves the page, passes a stop on."""
+"""The board's own process: keeps the newest ticks, serves the page, passes a stop on."""
 
 import io
 import json
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class Page(BaseHTTPRequestHandler):
         elif path == "/state":
             self._answer("application/json", self.ledger.state())
         elif path.startswith("/camera/"):
-            jpeg = self.ledger.jpeg(path.removeprefix("/camera/"))
+            jpeg = self.ledger.jpeg(unquote(path.removeprefix("/camera/")))
             if jpeg is None:
                 self.send_error(HTTPStatus.NOT_FOUND)
             else:
@@ -125,7 +126,7 @@ class Page(BaseHTTPRequestHandler):
     def do_POST(self) -> None:  # noqa: N802 - the library's name
         """Stop the body, if it is our page that asks."""
         given = self.headers.get("X-Takt-Token", "")
-        if self.path != "/stop" or not secrets.compare_digest(given, self.token):
+        if self.path != "/stop" or not secrets.compare_digest(given.encode(), self.token.encode()):
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         self.loop.send(STOP)

@@ -46,6 +46,10 @@ class Jog:
             )
         self._low, self._high = space.low, space.high
         self._step = np.asarray(SHARE_OF_RANGE * dt * (space.high - space.low), np.float32)
+        self.new_episode(authority)
+
+    def new_episode(self, authority: Authority) -> None:
+        """Nobody pushes; call it from the control loop's own thread."""
         self._added = np.zeros_like(self._step)
         self._push = Push(authority=authority, deflection=np.zeros_like(self._step))
 
