@@ -15,6 +15,7 @@ ROWS = np.arange(24)
 
 def long(frames: Frames, times: int) -> Frames:
     """`frames` so many times, its images left out."""
+    assert isinstance(frames.images, np.ndarray)
     empty = replace(frames, images=np.empty((0, *frames.images.shape[1:]), np.uint8))
     return Frames.join([empty] * times)
 

@@ -87,11 +87,13 @@ Pooled = Mapping[tuple[Strategy, int], Cell]
 
 
 def _pool(cells: Mapping[CellKey, Cell]) -> Pooled:
-    keys = {(key.strategy, key.delay) for key in cells}
+    delays = sorted({key.delay for key in cells})
     pooled: dict[tuple[Strategy, int], Cell] = {}
-    for strategy, delay in sorted(keys, key=lambda pair: (STRATEGIES.index(pair[0]), pair[1])):
-        same = [c for key, c in cells.items() if (key.strategy, key.delay) == (strategy, delay)]
-        pooled[strategy, delay] = reduce(add, same)
+    for strategy in STRATEGIES:
+        for delay in delays:
+            same = [c for key, c in cells.items() if (key.strategy, key.delay) == (strategy, delay)]
+            if same:
+                pooled[strategy, delay] = reduce(add, same)
     return pooled
 
 
