@@ -20,6 +20,10 @@ def test_another_contracts_checkpoint_is_not_called_rtc(tmp_path: Path) -> None:
     nano = str(packaged_checkpoint("nano_station"))
     with pytest.raises(TaktError, match="training_time_rtc"):
         evaluate(StationDelays(cells=tmp_path, delays=[0], rtc_policy=nano), print)
+    with pytest.raises(TaktError, match="to compare strategies with"):
+        evaluate(StationDelays(cells=tmp_path, delays=[0], policy="expert"), print)
+    with pytest.raises(TaktError, match="too slow or plans too short"):
+        evaluate(StationDelays(cells=tmp_path, delays=[0, 7]), print)
     assert not list(tmp_path.iterdir()), "refused before anything ran"
 
 

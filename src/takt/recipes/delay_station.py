@@ -13,7 +13,7 @@ from takt.benchmarks.cycle import CycleRecord
 from takt.benchmarks.delay import Cell, CellKey
 from takt.benchmarks.delay_strategies import Strategy
 from takt.benchmarks.motion import Motion
-from takt.benchmarks.player import player_named, take_seat
+from takt.benchmarks.player import Learned, chain, player_named, take_seat
 from takt.benchmarks.shift import resolve, run_shift
 from takt.benchmarks.shift_config import Mode, ShiftConfig
 from takt.benchmarks.store import ShiftStore
@@ -30,6 +30,8 @@ MODES: Mapping[Strategy, Mode] = {
     "lambda": "async",
 }
 """What can be run there; a checkpoint's own contract says what its "async" is."""
+PREFIX_TIMES: Mapping[Strategy, str] = {"training_time_rtc": "one", "lambda": "chunk"}
+"""The contract that a strategy needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,8 @@ def evaluate(benchmark: StationDelays, log: Callable[[str], None]) -> Mapping[Ce
     Raises:
         TaktError: the policy cannot be run at a delay, or a folder holds another shift.
     """
-    if benchmark.rtc_policy is not None:
-        _require_rtc(Path(benchmark.rtc_policy))
+    for key in benchmark.grid():
+        _require_runnable(_config(benchmark, key), key)
     cells: dict[CellKey, Cell] = {}
     for key in benchmark.grid():
         records = _work(benchmark, key)
@@ -79,18 +81,23 @@ def evaluate(benchmark: StationDelays, log: Callable[[str], None]) -> Mapping[Ce
     return cells
 
 
-def _require_rtc(checkpoint: Path) -> None:
-    if read_chunking(checkpoint, SPEC.name).prefix_time != "one":
+def _require_runnable(config: ShiftConfig, key: CellKey) -> None:
+    player = player_named(config)
+    if not isinstance(player, Learned):
+        raise TaktError(f"expected a checkpoint to compare strategies with, got {config.policy!r}")
+    facts = read_chunking(player.checkpoint, SPEC.name)
+    if facts.prefix_time != PREFIX_TIMES.get(key.strategy, facts.prefix_time):
         raise TaktError(
-            f"expected a checkpoint trained for training-time RTC, {checkpoint} was not; train one "
-            "with takt train nut-station --contract training_time_rtc"
+            f"expected a checkpoint trained for {key.strategy}, {config.policy} was not; train one "
+            "with takt train nut-station and its --contract"
         )
+    chain(config.mode, facts, key.delay)
 
 
-def _work(benchmark: StationDelays, key: CellKey) -> list[CycleRecord]:
+def _config(benchmark: StationDelays, key: CellKey) -> ShiftConfig:
     policy = benchmark.rtc_policy if key.strategy == "training_time_rtc" else benchmark.policy
     assert policy is not None
-    config = ShiftConfig(
+    return ShiftConfig(
         cycles=benchmark.cycles,
         mode=MODES[key.strategy],
         seed=EVALUATION_BEGIN,
@@ -100,6 +107,10 @@ def _work(benchmark: StationDelays, key: CellKey) -> list[CycleRecord]:
         policy=policy,
         grey=False,
     )
+
+
+def _work(benchmark: StationDelays, key: CellKey) -> list[CycleRecord]:
+    config = _config(benchmark, key)
     station = NutStation()
     player = player_named(config)
     seat = take_seat(
