@@ -51,17 +51,6 @@ def test_takeover_moves_from_where_the_body_is_and_assist_adds_to_the_plan() -> 
     assert (jog.decide(0.0, planned, last).action == planned).all(), "so is the last episode"
 
 
-def test_a_push_against_a_bound_need_not_be_taken_back() -> None:
-    jog = Jog(SPACE, SPEC.dt, "assist")
-    planned = np.asarray(SPACE.low + 0.9 * (SPACE.high - SPACE.low), np.float32)
-    jog.deflect(deflected(2, 1.0))
-    for _ in range(60):
-        jog.decide(0.0, planned, planned)
-    jog.deflect(deflected(2, -1.0))
-    action = jog.decide(0.0, planned, planned).action
-    np.testing.assert_allclose(SPACE.high[2] - action[2], FULL_STEP[2], rtol=1e-3)
-
-
 def test_keys_push_an_axis_until_they_are_let_go() -> None:
     jog = Jog(SPACE, SPEC.dt)
     keys = Keyboard(jog, SPACE.names)

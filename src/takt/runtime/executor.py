@@ -17,7 +17,7 @@ from takt.runtime.chunking import (
     committed_actions,
 )
 from takt.runtime.clock import Clock
-from takt.runtime.in_flight import InFlight
+from takt.runtime.in_flight import InFlight, Request
 from takt.runtime.inference import Corrector, PolicyWorker, StreamingWorker
 from takt.runtime.latency import Latency
 from takt.runtime.operator import Operator
@@ -25,7 +25,7 @@ from takt.runtime.plan import Due, Entry, Plan
 from takt.runtime.safety import Governor
 from takt.runtime.tick import Arrival, Authority, Listener, Tick
 from takt.runtime.trace import Trace, TraceRecorder
-from takt.types import Embodiment, EmbodimentSpec, Observation, Seconds, TaktError
+from takt.types import ActionChunk, Embodiment, EmbodimentSpec, Observation, Seconds, TaktError
 
 BLEND_SHARE = 0.5  # of a tick's largest step, for taking back what a late chunk missed
 
@@ -60,7 +60,9 @@ class Executor:
         self._in_flight = InFlight(policy, latency)
         self._plan = Plan(chunking, np.float32(BLEND_SHARE) * governor.max_step)
         self._last: np.ndarray | None = None
-        self._assisted: np.ndarray | None = None  # what a human added to the last plan
+        self._pushed: np.ndarray | None = None  # all that a human who assists added
+        self._assisted: np.ndarray | None = None  # what of it the plan in execution does not know
+        self._known: np.ndarray | None = None  # what of it the newest observation has shown
         self._seen: Observation | None = None
         self._arrival: Arrival | None = None
         self._recorder = TraceRecorder()
@@ -110,8 +112,11 @@ class Executor:
         committed = committed_actions(self._chunking, self._plan.chunk, now, self._last)
         if committed is not None:
             blended = self._plan.blended(committed.actions)
+            if self._assisted is not None:
+                blended = blended + self._assisted
             reachable = self._governor.foresee(blended, self._last)
             committed = replace(committed, actions=reachable)
+        self._known = self._pushed
         self._in_flight.submit(self._seen, committed, self._tick)
 
     def _receive(self, now: Seconds) -> None:
@@ -123,7 +128,7 @@ class Executor:
         request, inference = taken
         chunk, delay = inference.chunk, self._tick - request.tick
         assert self._last is not None
-        entry = Entry(number=request.number, chunk=chunk, captured=request.captured)
+        entry = self._entry(request, chunk)
         used = not request.stale and self._plan.enter(entry, now, self._last)
         self._recorder.inferences.append((inference.compute_s, delay))
         self._recorder.dropped += not used
@@ -142,14 +147,18 @@ class Executor:
         if taken is not None and not taken[0].stale:
             request, chunk = taken
             chunk = replace(chunk, actions=chunk.actions[:steps])
-            entry = Entry(number=request.number, chunk=chunk, captured=request.captured)
-            self._plan.enter_first(entry, now)
+            self._plan.enter_first(self._entry(request, chunk), now)
+
+    def _entry(self, request: Request, chunk: ActionChunk) -> Entry:
+        return Entry(
+            number=request.number, chunk=chunk, captured=request.captured, assisted=self._known
+        )
 
     def _act(self, now: Seconds) -> None:
         assert self._last is not None
         due = self._plan.due(now)
         planned = self._wanted(due)
-        action, authority = self._decide(now, planned)
+        action, authority = self._decide(now, planned, due)
         if authority == "takeover":
             due = None
         action = self._governor.govern(action, self._last)
@@ -167,17 +176,35 @@ class Executor:
         assert self._seen is not None
         return self._corrector.correct(self._seen, due.entry.chunk, due.index)
 
-    def _decide(self, now: Seconds, planned: np.ndarray) -> tuple[np.ndarray, Authority]:
+    def _decide(
+        self, now: Seconds, planned: np.ndarray, due: Due | None
+    ) -> tuple[np.ndarray, Authority]:
         if self._operator is None:
             return planned, "policy"
         assert self._last is not None
         command = self._operator.decide(now, planned, self._last)
-        self._assisted = command.action - planned if command.authority == "assist" else None
+        if command.authority == "assist":
+            return self._assist(planned, command.action - planned, due), "assist"
+        if self._pushed is not None:
+            self._plan.forget_assistance()
+            self._pushed = self._assisted = self._known = None
         if command.authority == "takeover":
             # what was planned, and what is being planned, is about a body that went elsewhere
             self._plan.clear()
             self._in_flight.make_stale()
         return command.action, command.authority
+
+    def _assist(self, planned: np.ndarray, pushed: np.ndarray, due: Due | None) -> np.ndarray:
+        """`planned` and what of `pushed` it does not know; it must not run away by being told."""
+        before = np.zeros_like(pushed) if self._pushed is None else self._pushed
+        if due is None:
+            assisted = (
+                pushed - before if self._assisted is None else self._assisted + pushed - before
+            )
+        else:
+            assisted = pushed if due.entry.assisted is None else pushed - due.entry.assisted
+        self._pushed, self._assisted = pushed, assisted
+        return planned + assisted
 
     def _record(
         self, now: Seconds, due: Due | None, planned: np.ndarray, authority: Authority

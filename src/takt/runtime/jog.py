@@ -28,7 +28,7 @@ class Jog:
     """An `Operator` fed by a device.
 
     Alone (takeover), the body moves from where it is. Assisting, what was pushed is added to the
-    policy's action and stays added until the human lets go of the authority.
+    policy's action.
     """
 
     def __init__(self, space: ActionSpace, dt: Seconds, authority: Authority = "policy") -> None:
@@ -44,7 +44,6 @@ class Jog:
                 "expected an axis range for every axis to be jogged, one is infinite; set low and "
                 "high in the body's file"
             )
-        self._low, self._high = space.low, space.high
         self._step = np.asarray(SHARE_OF_RANGE * dt * (space.high - space.low), np.float32)
         self.new_episode(authority)
 
@@ -75,9 +74,7 @@ class Jog:
                 self._added = np.zeros_like(self._step)
                 action = planned
             case "assist":
-                # at a bound nothing adds up that would have to be taken back later
-                reached = np.clip(planned + self._added + moved, self._low, self._high)
-                self._added = np.where(moved == 0, self._added, reached - planned)
+                self._added = self._added + moved
                 action = planned + self._added
             case "takeover":
                 self._added = np.zeros_like(self._step)

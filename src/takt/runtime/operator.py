@@ -11,7 +11,11 @@ from takt.types import Seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What the operator lets happen: `action` (action,) float32, absolute targets."""
+    """What the operator lets happen: `action` (action,) float32, absolute targets.
+
+    What an assistant adds to `planned` is kept on top of the plan as long as it was made without
+    having seen it; the next plan begins where the body was pushed to.
+    """
 
     action: np.ndarray
     authority: Authority

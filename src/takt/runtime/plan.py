@@ -16,11 +16,16 @@ from takt.types import ActionChunk, Seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A chunk as it is executed; `captured` is the stamp of the newest image behind it."""
+    """A chunk as it is executed.
+
+    `captured` is the stamp of the newest image behind it, `assisted` (action,) what a human had
+    added to the plans by then, None for nothing.
+    """
 
     number: int
     chunk: ActionChunk
     captured: Seconds
+    assisted: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,11 @@ class Plan:
         self._older: list[Entry] = []  # of an ensemble, oldest first
         self._first: Entry | None = None  # leading actions of a chunk that is still in the making
         self._offset = np.zeros_like(self._blend_step)
+
+    def forget_assistance(self) -> None:
+        """The human let go: whoever assists next begins from nothing."""
+        self._current = self._current and replace(self._current, assisted=None)
+        self._first = self._first and replace(self._first, assisted=None)
 
     @property
     def chunk(self) -> ActionChunk | None:
