@@ -10,13 +10,20 @@ from takt.extras import require_extra
 from takt.types import TaktError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from takt.benchmarks.delay import Cell, CellKey
     from takt.benchmarks.delay_strategies import Strategy
     from takt.benchmarks.delay_summary import Row
     from takt.recipes.delay import DelayBenchmark
 
 _HELP = "usage: takt bench delay [OPTIONS]: strategies of acting while thinking, at injected delays"
+
+
+DELAYS = "0,1,2,3,4,5,6,7,8"
+EPISODES, STATION_CYCLES = 100, 60
+QUICK_EPISODES = 48
+QUICK_SEEDS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +33,19 @@ class Delay:
     Trains what is missing in --out first; killed, the same command goes on.
     """
 
-    task: Literal["track"] = "track"
-    """A pointer that follows an erratic target round an obstacle."""
-    delays: str = "0,1,2,3,4,5,6,7,8"
+    task: Literal["track", "nut-station"] = "track"
+    """track: a pointer that follows a target round an obstacle, all strategies; nut-station:
+    shifts of the shipped policy, synchronous, naive and with its own prefix."""
+    delays: str = DELAYS
     """Ticks between an observation and its plan's arrival, 0 to 8."""
     seeds: int = 3
     """Training seeds."""
     strategies: str = "all"
     """Names separated by commas; ratios need naive beside them."""
-    episodes: int = 100
-    """Of evaluation, the same for every strategy, seed and delay."""
+    episodes: int | None = None
+    """Of evaluation, the same for every strategy, seed and delay; by default 100, or 60 cycles."""
+    rtc_policy: str | None = None
+    """Checkpoint for the nut station that was trained for training-time RTC; adds that strategy."""
     jitter: bool = False
     """Scatter delays by half; one in a hundred takes five times as long."""
     quick: bool = False
@@ -48,10 +58,6 @@ class Delay:
     """Folder of networks, cells and report."""
     json: bool = False
     """Print one JSON object as the last line."""
-
-
-QUICK_EPISODES = 48
-QUICK_SEEDS = 1
 
 
 def main(argv: list[str]) -> int:
@@ -68,9 +74,10 @@ def main(argv: list[str]) -> int:
     command = tyro.cli(
         Delay, args=argv[1:], prog="takt bench delay", config=(tyro.conf.FlagCreatePairsOff,)
     )
-    require_extra("train", "takt bench delay")
+    station = command.task == "nut-station"
+    require_extra("train,sim,data" if station else "train", "takt bench delay")
     try:
-        return _run(command)
+        return _station(command) if station else _track(command)
     except KeyboardInterrupt:
         print(
             f"takt bench delay: interrupted; what is done is kept in {command.out}. Run the same "
@@ -80,21 +87,42 @@ def main(argv: list[str]) -> int:
         return 130
 
 
-def _run(command: Delay) -> int:
-    from takt.benchmarks.delay_report import build_report
-    from takt.benchmarks.delay_summary import summarise, to_json
-    from takt.datasets.atomic import write_atomically
+def _track(command: Delay) -> int:
     from takt.recipes.delay import evaluate
 
     benchmark = _benchmark(command)
     if not command.quick:
         _train(command, benchmark)
-    rows = summarise(evaluate(benchmark, _say))
-    found = to_json(rows)
     note = (
         f"{benchmark.episodes} episodes a cell, {len(benchmark.seeds)} training seeds"
         f"{', delays scattered by half with spikes' if command.jitter else ''}"
     )
+    return _tell(command, evaluate(benchmark, _say), note)
+
+
+def _station(command: Delay) -> int:
+    from takt.recipes.delay_station import LONGEST_DELAY, StationDelays, evaluate
+
+    if command.quick or command.jitter or command.strategies != "all":
+        raise TaktError(
+            "--quick, --jitter and --strategies are of the tracking task; leave them out"
+        )
+    benchmark = StationDelays(
+        cells=command.out / "station",
+        delays=_numbers("0,2,4,6" if command.delays == DELAYS else command.delays, LONGEST_DELAY),
+        rtc_policy=command.rtc_policy,
+        cycles=STATION_CYCLES if command.episodes is None else command.episodes,
+    )
+    return _tell(command, evaluate(benchmark, _say), f"{benchmark.cycles} cycles a cell")
+
+
+def _tell(command: Delay, cells: "Mapping[CellKey, Cell]", note: str) -> int:
+    from takt.benchmarks.delay_report import build_report
+    from takt.benchmarks.delay_summary import summarise, to_json
+    from takt.datasets.atomic import write_atomically
+
+    rows = summarise(cells)
+    found = to_json(rows)
     report = command.out / "report.html"
     write_atomically(report, build_report(rows, note).encode())
     write_atomically(command.out / "summary.json", json.dumps(found, indent=1).encode())
@@ -115,12 +143,13 @@ def _benchmark(command: Delay) -> "DelayBenchmark":
     workers = command.workers or delay.default_workers()
     require_processes("--workers", workers)
     seeds = QUICK_SEEDS if command.quick else command.seeds
-    if seeds < 1 or command.episodes < 1:
+    episodes = EPISODES if command.episodes is None else command.episodes
+    if seeds < 1 or episodes < 1:
         raise TaktError(
             f"expected at least one training seed and episode, got --seeds {command.seeds} and "
-            f"--episodes {command.episodes}"
+            f"--episodes {episodes}"
         )
-    episodes = min(command.episodes, QUICK_EPISODES) if command.quick else command.episodes
+    episodes = min(episodes, QUICK_EPISODES) if command.quick else episodes
     made = delay.DelayBenchmark(
         networks=delay.shipped_networks() if command.quick else command.out / "networks",
         cells=command.out / ("quick" if command.quick else "cells"),

@@ -30,6 +30,8 @@ MODES: Mapping[Strategy, Mode] = {
     "lambda": "async",
 }
 """What can be run there; a checkpoint's own contract says what its "async" is."""
+LONGEST_DELAY = 6
+"""Of the shipped policy: its T_e, and the longest prefix it was trained with."""
 PREFIX_TIMES: Mapping[Strategy, str] = {"training_time_rtc": "one", "lambda": "chunk"}
 """The contract that a strategy needs."""
 
