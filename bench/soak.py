@@ -140,6 +140,11 @@ class Tally:
     warm_mb: float = 0.0
     warm_threads: int = 0
 
+    def match(self, fault: Fault | None, *, stopped: bool) -> None:
+        """Whether the fault of an episode showed, and its stop had one."""
+        self.harmless += not stopped and fault in ("policy killed", "camera dropped")
+        self.unprovoked += stopped and fault is None
+
 
 def main(options: Options) -> int:
     """Soak, count, judge."""
@@ -212,9 +217,7 @@ def _episode(line: Line, fault: Fault | None, at: int, tally: Tally) -> None:
         tally.unexplained += not str(error)
     line.recorder.end(None, why)
     trace = executor.trace()
-    stopped = why != "ended as asked"
-    tally.harmless += not stopped and fault in ("policy killed", "camera dropped")
-    tally.unprovoked += stopped and fault is None
+    tally.match(fault, stopped=why != "ended as asked")
     tally.episodes += 1
     tally.ticks += len(trace.actions)
     tally.waiting += int(trace.waiting.sum())
