@@ -185,9 +185,8 @@ def _soak(options: Options, line: Line, tally: Tally) -> None:
 
 
 def _episode(line: Line, fault: Fault | None, at: int, tally: Tally) -> None:
-    worker: PolicyWorker = line.remote if fault == "server restarted" else line.local
-    if tally.episodes % 4 == 0 and fault is None:
-        worker = line.remote
+    far = fault == "server restarted" or (fault is None and tally.episodes % 4 == 0)
+    worker: PolicyWorker = line.remote if far else line.local
     spec = line.driver.spec
     stops, ticks, why = line.driver.stops, 0, "ended as asked"
 
