@@ -190,6 +190,7 @@ def test_force_ends_the_run_before_it_moves(capsys: pytest.CaptureFixture[str]) 
         (["--body", "fakes:FakeStation", "--seconds", "0"], "--seconds"),
         (["--body", "fakes:FakeStation", "--episodes", "0"], "--episodes"),
         (["--body", "test_run:Arm", "--watchdog-ms", "1"], "two ticks"),
+        (["--body", "test_run:Arm", "--clock", "virtual"], "expected a simulation"),
     ],
 )
 def test_bad_input_is_named(

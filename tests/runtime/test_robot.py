@@ -1,11 +1,14 @@
 """A body made of a driver: senses, acts, refuses to move blind, and always stops."""
 
+import threading
 import time
 
 import numpy as np
 import pytest
 from bodies import FakeDriver, SteadyCamera
 
+from takt.embodiments.driver import DriverError
+from takt.runtime import robot as robot_module
 from takt.runtime.robot import Robot, StopFailedError
 from takt.runtime.sensor_feed import SensorLostError
 from takt.runtime.synchroniser import Patience
@@ -72,3 +75,26 @@ def test_stop_is_insisted_on_and_its_failure_is_loud() -> None:
     driver.stops, driver.stop_failures = 0, 9
     with pytest.raises(StopFailedError, match=r"bus is busy.*CUT ITS POWER"):
         Robot(driver).stop()
+
+
+def test_a_stop_that_hangs_is_as_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robot_module, "STOP_TIMEOUT_S", 0.02)
+    driver, released = a_driver(), threading.Event()
+    monkeypatch.setattr(driver, "stop", released.wait)
+    robot = Robot(driver)
+    try:
+        with pytest.raises(StopFailedError, match="did not return.*CUT ITS POWER"):
+            robot.stop()
+    finally:
+        released.set()
+
+
+def test_a_device_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = a_driver()
+
+    def connect() -> None:
+        raise OSError("/dev/ttyUSB0: permission denied")
+
+    monkeypatch.setattr(driver, "connect", connect)
+    with pytest.raises(DriverError, match="ttyUSB0"):
+        Robot(driver).connect()

@@ -84,7 +84,14 @@ def body_named(name: str) -> Body:
             f"with a [driver], MODULE:NAME or FILE.py:NAME, got {name!r}"
         )
     found = load_reference(name)
-    made: Any = found() if callable(found) else found
+    try:
+        made: Any = found() if callable(found) else found
+    except TaktError:
+        raise
+    except Exception as error:
+        raise TaktError(
+            f"--body {name}: expected a body, making it failed with {type(error).__name__}: {error}"
+        ) from error
     if all(hasattr(made, part) for part in ("spec", "cameras", "connect", "read", "command")):
         return Driven(made, getattr(made, "limits", UNLIMITED))
     if all(hasattr(made, part) for part in ("spec", "observe", "act", "stop")):

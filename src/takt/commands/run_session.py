@@ -30,7 +30,7 @@ from takt.runtime.robot import Robot
 from takt.runtime.safety import Governor, Touch
 from takt.runtime.synchroniser import Patience
 from takt.runtime.watchdog import Watchdog
-from takt.types import Embodiment
+from takt.types import Embodiment, TaktError
 
 if TYPE_CHECKING:
     from takt.runtime.recorder import Recorder
@@ -89,6 +89,11 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     Raises:
         TaktError: a part is missing or silent, or policy, body and latency do not fit.
     """
+    if config.clock == "virtual" and isinstance(body, Driven):
+        raise TaktError(
+            f"--clock virtual: expected a simulation, got the driven {body.spec.name!r}, which "
+            "would be moved as fast as this machine computes; leave --clock out"
+        )
     planner = planner_named(config, body.spec)
     stack.callback(planner.worker.close)
     embodiment, robot = _connect(config, body, stack)

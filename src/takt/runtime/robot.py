@@ -1,5 +1,6 @@
 """A body made of a driver: its sensors aligned, its commands checked, its stop insistent."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -12,6 +13,7 @@ from takt.runtime.synchroniser import Patience, SensorTiming, Synchroniser
 from takt.types import EmbodimentSpec, Observation, Seconds, TaktError
 
 STOP_ATTEMPTS = 3
+STOP_TIMEOUT_S = 1.0
 
 
 class StopFailedError(TaktError):
@@ -59,9 +61,18 @@ class Robot:
         """Open the devices and wait for the first sample of every sensor.
 
         Raises:
+            DriverError: a device cannot be opened.
             SensorLostError: one did not begin in time.
         """
-        self._driver.connect()
+        try:
+            self._driver.connect()
+        except TaktError:
+            raise
+        except Exception as error:
+            raise DriverError(
+                f"{self.spec.name}: expected connect() to open the devices, got "
+                f"{type(error).__name__}: {error}; are they plugged in, and may you use them?"
+            ) from error
         self._synchroniser = Synchroniser(
             self.spec,
             self._driver.read,
@@ -97,19 +108,34 @@ class Robot:
         """Hold still. Idempotent, from any thread.
 
         Raises:
-            StopFailedError: the driver failed every time it was told to.
+            StopFailedError: the driver failed, or hung, every time it was told to.
         """
         last: Exception | None = None
         for _ in range(STOP_ATTEMPTS):
-            try:
-                self._driver.stop()
+            last = self._try_to_stop()
+            if last is None:
                 return
-            except Exception as error:
-                last = error
         raise StopFailedError(
             f"{self.spec.name}: expected the body to stop, its driver failed {STOP_ATTEMPTS} times "
             f"({type(last).__name__}: {last}); CUT ITS POWER"
         ) from last
+
+    def _try_to_stop(self) -> Exception | None:
+        """What went wrong; a driver that hangs is left behind in a thread of its own."""
+        failures: list[Exception] = []
+
+        def attempt() -> None:
+            try:
+                self._driver.stop()
+            except Exception as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=attempt, name="stop", daemon=True)
+        thread.start()
+        thread.join(STOP_TIMEOUT_S)
+        if thread.is_alive():
+            return TimeoutError(f"stop() did not return within {STOP_TIMEOUT_S:g} s")
+        return failures[0] if failures else None
 
     def touch(self) -> np.ndarray | None:
         """Newest measured forces (touch,); None for a body without, or before `connect`."""
