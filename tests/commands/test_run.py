@@ -167,7 +167,7 @@ def test_a_lost_sensor_ends_the_run_with_its_cause(capsys: pytest.CaptureFixture
     options = ["--body", "test_run:FadingArm", "--policy", "hold", "--seconds", "60"]
     found = run(capsys, *options, "--patience-ms", "600", "--watchdog-ms", "5000", status=2)
     assert "'wrist'" in found["stopped"] or "'joints'" in found["stopped"]
-    assert 0 < found["ticks"] < 500
+    assert found["ticks"] < 500, "of 1800; a host that stood still may end it before the first"
     assert found["sensors"]["wrist"]["worst_age_ms"] < 700
 
 
