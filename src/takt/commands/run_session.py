@@ -89,11 +89,7 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     Raises:
         TaktError: a part is missing or silent, or policy, body and latency do not fit.
     """
-    if config.clock == "virtual" and isinstance(body, Driven):
-        raise TaktError(
-            f"--clock virtual: expected a simulation, got the driven {body.spec.name!r}, which "
-            "would be moved as fast as this machine computes; leave --clock out"
-        )
+    _require_clock(config, body)
     planner = planner_named(config, body.spec)
     stack.callback(planner.worker.close)
     embodiment, robot = _connect(config, body, stack)
@@ -131,6 +127,14 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         viewer=_viewer(config, body, stack),
         summary=summary,
     )
+
+
+def _require_clock(config: Config, body: Body) -> None:
+    if config.clock == "virtual" and isinstance(body, Driven):
+        raise TaktError(
+            f"--clock virtual: expected a simulation, got the driven {body.spec.name!r}, which "
+            "would be moved as fast as this machine computes; leave --clock out"
+        )
 
 
 def _connect(config: Config, body: Body, stack: ExitStack) -> tuple[Embodiment, Robot | None]:
