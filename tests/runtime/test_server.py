@@ -255,6 +255,7 @@ def test_a_taken_port_is_an_error(server: PolicyServer) -> None:
 
 
 def test_closing_says_goodbye_and_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
     server = serve()
     with join(server) as robot:
         server.close()
@@ -263,6 +264,6 @@ def test_closing_says_goodbye_and_leaves_no_thread() -> None:
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     deadline = time.monotonic() + 10  # it was told to end; a loaded host takes its time
-    while any(thread.name.startswith("takt") for thread in threading.enumerate()):
+    while any(thread.name.startswith("takt") for thread in {*threading.enumerate()} - before):
         assert time.monotonic() < deadline
         time.sleep(0.01)
