@@ -3,10 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +14,7 @@ from takt.datasets.atomic import write_atomically
 from takt.embodiments.nut_station.one_side import AXES, CAMERAS, LEFT_SPEC
 from takt.embodiments.nut_station.spec import SPEC
 from takt.policies.xr0.checkpoint_files import is_complete
-from takt.processes import deaf_to_interrupts, die_with_parent
+from takt.recipes.job_pool import run_jobs
 from takt.runtime.asynchronous import run_asynchronously
 from takt.runtime.inference import InlinePolicy
 from takt.runtime.latency import PAPER_LATENCY_MS, delay_ticks
@@ -94,22 +91,7 @@ def perform(runs: Sequence[Run], workers: int, log: Callable[[str], None]) -> No
     if not open_runs:
         return
     _both_sides(open_runs[0])  # decoded once, before the workers ask for it
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=die_with_parent) as pool:
-        try:
-            with deaf_to_interrupts():
-                jobs = [pool.submit(_perform_one, run) for run in open_runs]
-            for job in as_completed(jobs):
-                log(job.result())
-        except BrokenProcessPool as error:
-            raise TaktError(
-                "expected a run's result, but its process died; if nobody killed it, memory ran "
-                "out: use fewer --workers; the same command goes on"
-            ) from error
-        except BaseException:
-            for child in active_children():
-                child.kill()
-            raise
+    run_jobs(_perform_one, open_runs, workers, log)
 
 
 def _perform_one(run: Run) -> str:

@@ -6,25 +6,21 @@ Each network and each cell is a file; what is there is not made again, so a kill
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.resources import files
-from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from takt.benchmarks.delay import Cell, CellKey, run_cell
 from takt.benchmarks.delay_copying import following
 from takt.benchmarks.delay_strategies import METHODS, STRATEGIES, Strategy, chunking
 from takt.datasets.atomic import write_atomically
 from takt.policies.track.config import NETWORKS, Network
-from takt.processes import deaf_to_interrupts, die_with_parent
+from takt.recipes.job_pool import Job, run_jobs
 from takt.runtime.chunking import Prefixed
 from takt.seeds import EVALUATION_BEGIN, VALIDATION_BEGIN, require_split
 from takt.simulation.track.demonstrations import demonstrate
-from takt.types import TaktError
 
 if TYPE_CHECKING:
     from takt.training.metrics import StepReport
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 DEMONSTRATIONS = 2000
 HEAD = "correction_head"
 COPYING_SEEDS = VALIDATION_BEGIN + 50_000
-
-Job = TypeVar("Job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,22 +121,7 @@ def _perform(
         for job in jobs:
             log(work(job))
         return
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=die_with_parent) as pool:
-        try:
-            with deaf_to_interrupts():
-                asked = [pool.submit(work, job) for job in jobs]
-            for done in as_completed(asked):
-                log(done.result())
-        except BrokenProcessPool as error:
-            raise TaktError(
-                "expected a result, but its process died; if nobody killed it, memory ran out: "
-                "use fewer --workers; the same command goes on"
-            ) from error
-        except BaseException:
-            for child in active_children():
-                child.kill()
-            raise
+    run_jobs(work, jobs, workers, log)
 
 
 def _train_one(
