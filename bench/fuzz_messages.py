@@ -10,8 +10,8 @@ from openpi_sides import FACTS
 
 from takt.embodiments.nut_station.spec import SPEC
 from takt.runtime.msgpack_arrays import pack
-from takt.runtime.server_messages import Ask, Begin, Hello, encode_request
-from takt.runtime.server_replies import (
+from takt.runtime.server.messages import Ask, Begin, Hello, encode_request
+from takt.runtime.server.replies import (
     Done,
     Failed,
     Planned,

@@ -27,10 +27,10 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 from takt.runtime.msgpack_arrays import unpack
-from takt.runtime.server import PolicyServer
-from takt.runtime.server_replies import decode_facts, decode_reply
-from takt.runtime.server_scheduler import OnePerRobot, Scheduler
-from takt.runtime.server_session import Session
+from takt.runtime.server.policy_server import PolicyServer
+from takt.runtime.server.replies import decode_facts, decode_reply
+from takt.runtime.server.scheduler import OnePerRobot, Scheduler
+from takt.runtime.server.session import Session
 from takt.runtime.wire import WireError
 from takt.types import TaktError
 

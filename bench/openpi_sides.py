@@ -24,9 +24,9 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
 from takt.embodiments.nut_station.spec import SPEC
-from takt.runtime.server import MAX_MESSAGE_BYTES, PolicyServer
-from takt.runtime.server_replies import ServerFacts
-from takt.runtime.server_scheduler import OnePerRobot
+from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
+from takt.runtime.server.replies import ServerFacts
+from takt.runtime.server.scheduler import OnePerRobot
 from takt.types import ActionChunk, Observation
 
 HORIZON, AXES = 30, len(SPEC.state_names)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from takt.embodiments.driver import Camera, Frame, JointSample
-from takt.runtime.server import MAX_MESSAGE_BYTES, PolicyServer
-from takt.runtime.server_replies import ServerFacts
-from takt.runtime.server_scheduler import OnePerRobot
+from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
+from takt.runtime.server.replies import ServerFacts
+from takt.runtime.server.scheduler import OnePerRobot
 from takt.types import ActionChunk, ActionSpace, CameraSpec, EmbodimentSpec, Observation
 
 AXES = ("pan", "tilt", "reach")

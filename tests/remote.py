@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from fakes import SPEC, FakePolicy, FakeStation
 
-from takt.runtime.server import MAX_MESSAGE_BYTES, PolicyServer
-from takt.runtime.server_replies import ServerFacts
-from takt.runtime.server_scheduler import OnePerRobot, Policies
+from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
+from takt.runtime.server.replies import ServerFacts
+from takt.runtime.server.scheduler import OnePerRobot, Policies
 from takt.types import Policy
 
 FACTS = ServerFacts(

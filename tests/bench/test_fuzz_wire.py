@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from openpi_sides import EchoPolicy
 
 from takt.embodiments.nut_station.spec import SPEC
-from takt.runtime.server_scheduler import OnePerRobot, Scheduler
-from takt.runtime.server_session import Session
+from takt.runtime.server.scheduler import OnePerRobot, Scheduler
+from takt.runtime.server.session import Session
 
 VALUES = st.recursive(
     st.none()

@@ -20,7 +20,7 @@ from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError, PolicyWorker
 from takt.runtime.latency import Injected
 from takt.runtime.safety import Governor, step_limits
-from takt.runtime.server import PolicyServer
+from takt.runtime.server.policy_server import PolicyServer
 from takt.runtime.trace import Trace
 from takt.types import ActionChunk, Observation, TaktError
 

@@ -15,9 +15,9 @@ from takt.embodiments import EMBODIMENTS, embodiment_spec
 from takt.embodiments.reference import create, is_reference
 from takt.embodiments.slot_map import SUFFIXES
 from takt.extras import require_extra
-from takt.runtime.server import MAX_MESSAGE_BYTES, PolicyServer
-from takt.runtime.server_replies import ServerFacts
-from takt.runtime.server_scheduler import OneForAll, OnePerRobot, Policies
+from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
+from takt.runtime.server.replies import ServerFacts
+from takt.runtime.server.scheduler import OneForAll, OnePerRobot, Policies
 from takt.runtime.signals import ending_by_signals
 from takt.types import EmbodimentSpec, Policy, TaktError
 

@@ -18,8 +18,8 @@ from takt.extras import require_extra
 from takt.runtime.client_connection import ServerAddress, ServerConnection
 from takt.runtime.clock_offset import ClockOffset
 from takt.runtime.inference import Inference, PolicyError
-from takt.runtime.server_messages import Ask, Begin
-from takt.runtime.server_replies import Done, Failed, Planned, Reply, ServerFacts
+from takt.runtime.server.messages import Ask, Begin
+from takt.runtime.server.replies import Done, Failed, Planned, Reply, ServerFacts
 from takt.runtime.wire import WireError
 from takt.types import ActionChunk, Observation, Seconds
 

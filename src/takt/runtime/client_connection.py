@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 
 from takt.runtime.clock_offset import ClockOffset
 from takt.runtime.inference import PolicyError
-from takt.runtime.server_messages import ROBOT_HEADER, Hello, Request, encode_request
-from takt.runtime.server_replies import (
+from takt.runtime.server.messages import ROBOT_HEADER, Hello, Request, encode_request
+from takt.runtime.server.replies import (
     Failed,
     Reply,
     ServerFacts,

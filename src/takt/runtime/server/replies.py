@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from takt.runtime.msgpack_arrays import pack
-from takt.runtime.server_fields import Fields
-from takt.runtime.server_messages import ENVELOPE, PROTOCOL_VERSION, unpack_map
+from takt.runtime.server.fields import Fields
+from takt.runtime.server.messages import ENVELOPE, PROTOCOL_VERSION, unpack_map
 from takt.runtime.wire import WireError
 from takt.types import ActionChunk, Seconds
 

@@ -1,7 +1,7 @@
 """The real openpi client at our server; it wants NumPy 1, so it has an environment of its own.
 
 python -m venv ENV && ENV/bin/pip install openpi-client==0.1.2 typing_extensions
-OPENPI_PYTHON=ENV/bin/python pytest tests/runtime/test_openpi_client.py
+OPENPI_PYTHON=ENV/bin/python pytest tests/runtime/server/test_openpi_client.py
 """
 
 import json

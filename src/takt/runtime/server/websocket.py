@@ -16,7 +16,7 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from takt.runtime.server_peer import ClosedError, ServerPeer
+from takt.runtime.server.peer import ClosedError, ServerPeer
 
 PINGS = 2  # without any answer, and the client is gone
 MAX_EARLY = 4  # messages sent before the reply to the last one

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from takt.runtime.msgpack_arrays import encode_jpeg, pack, unpack
-from takt.runtime.server_fields import Fields, read_observation
+from takt.runtime.server.fields import Fields, read_observation
 from takt.runtime.wire import WireError
 from takt.types import ActionChunk, EmbodimentSpec, Observation, Seconds
 

@@ -15,11 +15,11 @@ from remote import openpi_observation, serve, wide
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from takt.runtime import server_peer
 from takt.runtime.msgpack_arrays import pack, unpack
-from takt.runtime.server import PolicyServer, ServeError
-from takt.runtime.server_messages import Ask, Begin, encode_request
-from takt.runtime.server_scheduler import OneForAll
+from takt.runtime.server import peer
+from takt.runtime.server.messages import Ask, Begin, encode_request
+from takt.runtime.server.policy_server import PolicyServer, ServeError
+from takt.runtime.server.scheduler import OneForAll
 from takt.types import ActionChunk, Observation
 
 HANDSHAKE = (
@@ -170,7 +170,7 @@ def test_raw_sockets_cannot_hold_it_up(server: PolicyServer) -> None:
 
 
 def test_the_silent_are_pinged_and_the_dead_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_peer, "SILENCE_S", 0.1)
+    monkeypatch.setattr(peer, "SILENCE_S", 0.1)
     with serve() as server, join(server) as thoughtful:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as dead:
             dead.sendall(HANDSHAKE)

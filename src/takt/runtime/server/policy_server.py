@@ -19,12 +19,12 @@ from websockets.datastructures import MultipleValuesError
 from websockets.frames import CloseCode
 from websockets.http11 import Request
 
-from takt.runtime.server_messages import ROBOT_HEADER
-from takt.runtime.server_peer import HANDSHAKE_S, ClosedError
-from takt.runtime.server_replies import ServerFacts, encode_facts
-from takt.runtime.server_scheduler import NoSeatError, Policies, Scheduler, Seat
-from takt.runtime.server_session import Session
-from takt.runtime.server_websocket import Refusal, ServerWebSocket
+from takt.runtime.server.messages import ROBOT_HEADER
+from takt.runtime.server.peer import HANDSHAKE_S, ClosedError
+from takt.runtime.server.replies import ServerFacts, encode_facts
+from takt.runtime.server.scheduler import NoSeatError, Policies, Scheduler, Seat
+from takt.runtime.server.session import Session
+from takt.runtime.server.websocket import Refusal, ServerWebSocket
 from takt.types import EmbodimentSpec, TaktError
 
 MAX_MESSAGE_BYTES = 32 << 20  # three cameras of 1080 lines, uncompressed, and some

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from takt.runtime.server_messages import (
+from takt.runtime.server.messages import (
     PROTOCOL_VERSION,
     Ask,
     Begin,
@@ -13,8 +13,8 @@ from takt.runtime.server_messages import (
     request_number,
     unpack_map,
 )
-from takt.runtime.server_replies import Done, Failed, Planned, Reply, Stamps, encode_reply
-from takt.runtime.server_scheduler import Seat
+from takt.runtime.server.replies import Done, Failed, Planned, Reply, Stamps, encode_reply
+from takt.runtime.server.scheduler import Seat
 from takt.runtime.wire import WireError
 from takt.types import EmbodimentSpec, TaktError
 

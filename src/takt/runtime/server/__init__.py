@@ -1,0 +1,1 @@
+"""A policy for robots elsewhere: connections, requests, replies, and whose turn it is."""
