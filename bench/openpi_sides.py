@@ -3,23 +3,18 @@
     python openpi_sides.py takt|openpi|blind
 
 prints its port and serves until killed. All answer with the same 30 x 14 actions, which begin with
-the state. `openpi` is written as openpi's published server is: the asyncio server of `websockets`
-without compression or limits, arrays in msgpack, the policy called in the event loop. `blind` reads
-the bytes of a request and sends a prepared reply: what is left is the client's own time, which no
-server can undercut.
+the state. `blind` reads the bytes of a request and sends a prepared reply: what is left is the
+client's own time, which no server can undercut.
 """
 
-import asyncio
 import socket
 import sys
 import threading
-import time
-from typing import Any
 
 import msgpack
 import numpy as np
-import websockets.asyncio.server as ws_server
-from websockets.exceptions import ConnectionClosed
+import openpi_loop
+from echo import Echo, EchoPolicy
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
@@ -27,9 +22,7 @@ from takt.embodiments.nut_station.spec import SPEC
 from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
 from takt.runtime.server.replies import ServerFacts
 from takt.runtime.server.scheduler import OnePerRobot
-from takt.types import ActionChunk, Observation
 
-HORIZON, AXES = 30, len(SPEC.state_names)
 CAMERAS = tuple(camera.name for camera in SPEC.cameras)
 FACTS = ServerFacts(
     policy="echo",
@@ -42,23 +35,6 @@ FACTS = ServerFacts(
 )
 
 
-class EchoPolicy:
-    """Its chunk begins with the state it was given."""
-
-    def __init__(self) -> None:
-        """One chunk, used again and again."""
-        self._actions = np.zeros((HORIZON, AXES), np.float32)
-        self._chunk = ActionChunk(stamp=0.0, dt=SPEC.dt, actions=self._actions)
-
-    def reset(self, seed: int) -> None:
-        """There is nothing to forget."""
-
-    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        """The chunk."""
-        self._actions[0] = observation.state
-        return self._chunk
-
-
 def serve_takt() -> None:
     """`PolicyServer`, as `takt serve` runs it."""
     with PolicyServer(OnePerRobot(factory=EchoPolicy), FACTS, SPEC) as server:
@@ -68,46 +44,7 @@ def serve_takt() -> None:
 
 def serve_openpi() -> None:
     """openpi's loop."""
-    asyncio.run(_serve_openpi())
-
-
-async def _serve_openpi() -> None:
-    async with ws_server.serve(_handle, "127.0.0.1", 0, compression=None, max_size=None) as server:
-        print(next(iter(server.sockets)).getsockname()[1], flush=True)
-        await server.serve_forever()
-
-
-async def _handle(robot: ws_server.ServerConnection) -> None:
-    packer = msgpack.Packer(default=_pack_array)
-    actions = np.zeros((HORIZON, AXES), np.float32)
-    await robot.send(packer.pack({}))
-    previous = None
-    while True:
-        try:
-            began = time.monotonic()
-            request = msgpack.unpackb(await robot.recv(), object_hook=_unpack_array)
-            thought = time.monotonic()
-            actions[0] = request["observation/state"]
-            timing = {"infer_ms": (time.monotonic() - thought) * 1e3}
-            if previous is not None:
-                timing["prev_total_ms"] = previous * 1e3
-            await robot.send(packer.pack({"actions": actions, "server_timing": timing}))
-            previous = time.monotonic() - began
-        except ConnectionClosed:
-            return
-
-
-def _pack_array(value: object) -> dict[bytes, object]:
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"expected an array, got {type(value).__name__}")
-    dtype = value.dtype.str
-    return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": dtype, b"shape": value.shape}
-
-
-def _unpack_array(value: dict[Any, Any]) -> Any:  # noqa: ANN401
-    if b"__ndarray__" not in value:
-        return value
-    return np.ndarray(value[b"shape"], np.dtype(value[b"dtype"]), value[b"data"])
+    openpi_loop.serve("observation/state")
 
 
 def serve_blind() -> None:
@@ -148,15 +85,11 @@ def _answer_blindly(peer: socket.socket) -> None:
 def _prepared(mask: bytes, payload: bytes) -> bytes:
     """The frame that answers every request, because all are alike."""
     keys = np.frombuffer(mask * (len(payload) // 4 + 1), np.uint8)[: len(payload)]
-    request = msgpack.unpackb(
-        (np.frombuffer(payload, np.uint8) ^ keys).tobytes(), object_hook=_unpack_array
-    )
-    actions = np.zeros((HORIZON, AXES), np.float32)
-    actions[0] = request["observation/state"]
+    request = openpi_loop.unpack((np.frombuffer(payload, np.uint8) ^ keys).tobytes())
+    actions = Echo()(request["observation/state"])
     message = {"actions": actions, "server_timing": {"infer_ms": 0.0}}
-    return Frame(Opcode.BINARY, msgpack.packb(message, default=_pack_array) or b"").serialize(
-        mask=False
-    )
+    data = msgpack.packb(message, default=openpi_loop.pack_array) or b""
+    return Frame(Opcode.BINARY, data).serialize(mask=False)
 
 
 SERVERS = {"takt": serve_takt, "openpi": serve_openpi, "blind": serve_blind}

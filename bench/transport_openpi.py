@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import command
-from openpi_sides import AXES, CAMERAS
+from echo import AXES
+from openpi_sides import CAMERAS
 
 from takt.runtime.real_time import PRIORITY
 from takt.types import TaktError

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from openpi_sides import CAMERAS, HORIZON, SPEC
+from echo import HORIZON
+from openpi_sides import CAMERAS, SPEC
 from websockets.sync.client import ClientConnection, connect
 
 from takt.runtime.msgpack_arrays import pack, unpack
