@@ -6,9 +6,12 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -39,6 +42,13 @@ def run(board: Board, ticks: int, pause_s: float = 0.0, delay: int = 3) -> FakeS
     )
     executor.run(lambda: station.ticks >= ticks or board.stop_requested)
     return station
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Board]:
+    """One that nothing stops."""
+    with Board("a test", SPEC) as board:
+        yield board
 
 
 def get(url: str) -> bytes:
@@ -86,23 +96,49 @@ def test_a_camera_may_have_any_name() -> None:
         assert get(board.url + "camera/left%20wrist%2F%C3%BC?7")[:2] == b"\xff\xd8"
 
 
+def ask(board: Board, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+    """Status and text of an answer; `Host` may be anything, "" for none."""
+    address = urlsplit(board.url)
+    connection = HTTPConnection(address.hostname or "", address.port or 0, timeout=5)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        if value:
+            connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders()
+    with closing(connection), connection.getresponse() as answer:
+        return answer.status, answer.read().decode(errors="replace")
+
+
+@pytest.mark.parametrize("path", ["/", "/state", "/camera/ego"])
+@pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", "[::1", ""])
+def test_a_name_that_was_pointed_here_reads_nothing(page: Board, path: str, host: str) -> None:
+    status, said = ask(page, path, Host=host.format(port=urlsplit(page.url).port))
+    assert status == 403
+    assert "as Host" in said
+
+
+def test_localhost_and_a_tunnel_to_it_are_our_own(page: Board) -> None:
+    for host in ("localhost:9000", "LOCALHOST", "127.0.0.1:1"):
+        assert ask(page, "/state", Host=host)[0] == 200
+
+
 def test_only_our_own_page_can_stop_the_body() -> None:
     with Board("a test", SPEC) as board:
-        page = get(board.url).decode()
-        token = page.split('"X-Takt-Token": "')[1].split('"')[0]
-        for given, code in (("guessed", 403), (token, 200)):
-            request = urllib.request.Request(
-                board.url + "stop", method="POST", headers={"X-Takt-Token": given}
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=5) as answer:
-                    found = answer.status
-            except urllib.error.HTTPError as error:
-                found = error.code
-            assert found == code
-        station = run(board, 10_000)
-        assert station.ticks == 1
-        assert station.stops == 1
+        token = get(board.url).decode().split('"X-Takt-Token": "')[1].split('"')[0]
+        own = board.url.rstrip("/")
+        for headers, status, says in (
+            ({"X_Takt_Token": "guessed"}, 403, "token"),
+            ({"X_Takt_Token": token, "Origin": "http://evil.example"}, 403, "own page"),
+            ({"X_Takt_Token": token, "Origin": "null"}, 403, "own page"),
+            ({"X_Takt_Token": token, "Host": "evil.example"}, 403, "as Host"),
+            ({"X_Takt_Token": token, "Origin": own}, 200, ""),
+        ):
+            found, said = ask(board, "/stop", "POST", **headers)
+            assert found == status
+            assert says in said
+            assert run(board, 1).stops == 1
+            assert board.stop_requested == (status == 200)
+        assert run(board, 10_000).ticks == 0
 
 
 def test_a_page_that_died_costs_nothing() -> None:

@@ -12,13 +12,16 @@ from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from takt.runtime.board import CODEC, STOP, BoardArrival, BoardImage, BoardTick, Facts, Title
 from takt.runtime.wire import WireError
 
+ADDRESS = "127.0.0.1"
+NAMES = (ADDRESS, "localhost")
+"""Hosts that a browser may have asked for; the port may be that of a tunnel."""
 KEPT_TICKS = 900
 KEPT_ARRIVALS = 200
 _PACKET = 1 << 20
@@ -100,7 +103,12 @@ class Ledger:
 
 
 class Page(BaseHTTPRequestHandler):
-    """GET / , /state and /camera/NAME; POST /stop with the page's own token."""
+    """GET / , /state and /camera/NAME; POST /stop with the page's own token.
+
+    Any web page can make a browser on this host send requests here. None may read or stop: a name
+    of its own that it points here (DNS rebinding) is refused by its Host, a request across sites by
+    its Origin and for want of the token; a frame round the button is never shown.
+    """
 
     ledger: Ledger
     loop: socket.socket
@@ -110,7 +118,9 @@ class Page(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # noqa: N802 - the library's name
         """Serve."""
         path = self.path.split("?")[0]
-        if path == "/":
+        if refusal := self._refusal():
+            self._refuse(refusal)
+        elif path == "/":
             self._answer("text/html; charset=utf-8", self.html.encode())
         elif path == "/state":
             self._answer("application/json", self.ledger.state())
@@ -126,23 +136,51 @@ class Page(BaseHTTPRequestHandler):
     def do_POST(self) -> None:  # noqa: N802 - the library's name
         """Stop the body, if it is our page that asks."""
         given = self.headers.get("X-Takt-Token", "")
-        if self.path != "/stop" or not secrets.compare_digest(given.encode(), self.token.encode()):
-            self.send_error(HTTPStatus.FORBIDDEN)
-            return
-        self.loop.send(STOP)
-        self.ledger.stop()
-        self._answer("application/json", b"{}")
+        if self.path != "/stop":
+            self.send_error(HTTPStatus.NOT_FOUND)
+        elif refusal := self._refusal():
+            self._refuse(refusal)
+        elif not secrets.compare_digest(given.encode(), self.token.encode()):
+            self._refuse("expected the token of this run's page; load the page again")
+        else:
+            self.loop.send(STOP)
+            self.ledger.stop()
+            self._answer("application/json", b"{}")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """Say nothing."""
 
-    def _answer(self, kind: str, content: bytes) -> None:
-        self.send_response(HTTPStatus.OK)
+    def _refusal(self) -> str | None:
+        """Why this request is not of our own page; None if it is."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        if _name(f"//{host}") not in NAMES:
+            return (
+                f"expected {' or '.join(NAMES)} as Host, got {host!r}; open the address that takt "
+                "printed"
+            )
+        if origin is not None and origin != f"http://{host}":
+            return f"expected the board's own page to ask, got one of {origin!r}"
+        return None
+
+    def _refuse(self, why: str) -> None:
+        self._answer("text/plain; charset=utf-8", f"{why}\n".encode(), HTTPStatus.FORBIDDEN)
+
+    def _answer(self, kind: str, content: bytes, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
+        self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.end_headers()
         self.wfile.write(content)
+
+
+def _name(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # such as a bracket that is never closed
+        return None
 
 
 def main() -> None:
@@ -152,15 +190,13 @@ def main() -> None:
     text = files("takt.runtime").joinpath("board.html").read_text().replace("TOKEN", sys.argv[3])
     members = {"ledger": Ledger(), "loop": loop, "token": sys.argv[3], "html": text}
     try:
-        server = ThreadingHTTPServer(
-            ("127.0.0.1", int(sys.argv[2])), type("Page", (Page,), members)
-        )
+        server = ThreadingHTTPServer((ADDRESS, int(sys.argv[2])), type("Page", (Page,), members))
     except OSError as error:
         loop.send(f"{error.strerror} on port {sys.argv[2]}".encode())
         return
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    loop.send(f"http://127.0.0.1:{server.server_port}/".encode())
+    loop.send(f"http://{ADDRESS}:{server.server_port}/".encode())
     while packet := loop.recv(_PACKET):
         try:
             members["ledger"].take(CODEC.decode(packet))
