@@ -62,6 +62,13 @@ class Pressing(Arm):
         self.touch = np.array([2.0], np.float32)
 
 
+class Clinging(Arm):
+    """Never lets go of its devices."""
+
+    def close(self) -> None:
+        threading.Event().wait()
+
+
 class Still:
     """A simulated arm that does not move."""
 
@@ -175,6 +182,16 @@ def test_force_ends_the_run_before_it_moves(capsys: pytest.CaptureFixture[str]) 
     found = run(capsys, "--body", "test_run:Pressing", *CALM, status=2)
     assert "measured forces" in found["stopped"]
     assert (found["ticks"], found["interventions"]) == (0, {"force": 1})
+
+
+def test_a_device_that_is_never_released_is_named_and_tells_in_the_exit_status(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("takt.runtime.robot.CLOSE_TIMEOUT_S", 0.1)
+    assert main(["run", "--body", "test_run:Clinging", "--seconds", "0.2", *CALM]) == 2
+    told = capsys.readouterr()
+    assert "driver: TimeoutError: it did not return within 0.1 s" in told.err
+    assert "1 episodes, 10 ticks" in told.out, "what was done is told all the same"
 
 
 @pytest.mark.parametrize(

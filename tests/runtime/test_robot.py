@@ -1,7 +1,10 @@
 """A body made of a driver: senses, acts, refuses to move blind, and always stops."""
 
+import re
 import threading
 import time
+from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from bodies import FakeDriver, SteadyCamera
 
 from takt.embodiments.driver import DriverError
 from takt.runtime import robot as robot_module
-from takt.runtime.robot import Robot, StopFailedError
+from takt.runtime.robot import CloseFailedError, Robot, StopFailedError
 from takt.runtime.sensor_feed import SensorLostError
 from takt.runtime.synchroniser import Patience
 
@@ -89,12 +92,80 @@ def test_a_stop_that_hangs_is_as_loud(monkeypatch: pytest.MonkeyPatch) -> None:
         released.set()
 
 
-def test_a_device_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_cannot_be_opened_is_named_whatever_its_release_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     driver = a_driver()
+    monkeypatch.setattr(driver, "connect", lambda: raise_(OSError("/dev/ttyUSB0: no access")))
+    monkeypatch.setattr(driver, "close", lambda: raise_(AttributeError("no port")))
+    with pytest.raises(DriverError, match="ttyUSB0"), Robot(driver):
+        pytest.fail("it connected")
 
-    def connect() -> None:
-        raise OSError("/dev/ttyUSB0: permission denied")
 
-    monkeypatch.setattr(driver, "connect", connect)
-    with pytest.raises(DriverError, match="ttyUSB0"):
-        Robot(driver).connect()
+def connected(driver: FakeDriver) -> Robot:
+    robot = Robot(driver, patience=Patience(joints_s=10, cameras_s=10))
+    robot.connect()
+    return robot
+
+
+@pytest.mark.parametrize("device", ["driver", "camera 'front'"])
+def test_a_release_that_hangs_is_named_and_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(robot_module, "CLOSE_TIMEOUT_S", 0.05)
+    driver, released = a_driver(), threading.Event()
+    robot = connected(driver)
+    hanging = driver if device == "driver" else driver.cameras["front"]
+    monkeypatch.setattr(hanging, "close", released.wait)
+    caller = Caller(robot.close)
+    try:
+        assert isinstance(caller.error(5.0), CloseFailedError)
+        assert re.search(f"{device}: TimeoutError.*unplug", str(caller.error(0.0)))
+        assert driver.stops == 1
+        assert driver.closes == (device != "driver"), "the others are let go of"
+    finally:
+        released.set()
+
+
+class Caller:
+    """Calls in a thread, so that a call that hangs fails its test only."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call, self._error = call, None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def error(self, timeout_s: float) -> Exception | None:
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive(), "it hangs"
+        return self._error
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        except Exception as error:
+            self._error = error
+
+
+def test_a_body_that_does_not_stop_is_worse_news_than_one_that_is_not_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver, closed = a_driver(), []
+
+    def close() -> None:
+        closed.append(True)
+        raise OSError("bus is busy")
+
+    robot = connected(driver)
+    monkeypatch.setattr(driver, "close", close)
+    driver.stop_failures = 9
+    with pytest.raises(StopFailedError, match="CUT ITS POWER"):
+        robot.close()
+    assert closed
+    driver.stop_failures = 0
+    with pytest.raises(CloseFailedError, match="driver: OSError: bus is busy"):
+        robot.close()
+
+
+def raise_(error: Exception) -> NoReturn:
+    raise error

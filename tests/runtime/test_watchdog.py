@@ -167,8 +167,11 @@ def test_a_killed_policy_process_ends_in_a_stop(monkeypatch: pytest.MonkeyPatch)
     assert issubclass(PolicyDiedError, PolicyError)
 
 
-def test_the_body_is_stopped_while_the_loop_still_hangs() -> None:
+def test_the_body_is_stopped_while_the_loop_still_hangs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     driver, hanging = FakeDriver(time.monotonic, {}), threading.Event()
+    said = ""
 
     class Stuck:
         spec = ARM
@@ -186,8 +189,10 @@ def test_the_body_is_stopped_while_the_loop_still_hangs() -> None:
         loop = threading.Thread(target=lambda: pytest.raises(WatchdogError, dog.act, np.zeros(2)))
         loop.start()
         deadline = time.monotonic() + 2
-        while not driver.stops and time.monotonic() < deadline:
+        while not said and time.monotonic() < deadline:
             time.sleep(0.01)
+            said = capsys.readouterr().err
+        assert "watchdog: expected a tick at least every 200 ms" in said
         assert driver.stops == 1
         assert loop.is_alive()
         hanging.set()

@@ -3,25 +3,35 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from contextlib import suppress
 from typing import Self
 
 import numpy as np
 
 from takt.embodiments.driver import Driver, DriverError
+from takt.runtime.closing import Closing
 from takt.runtime.synchroniser import Patience, SensorTiming, Synchroniser
 from takt.types import EmbodimentSpec, Observation, Seconds, TaktError
 
 STOP_ATTEMPTS = 3
 STOP_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 3.0  # for each device
 
 
 class StopFailedError(TaktError):
     """The body did not take its stop."""
 
 
-class Robot:
-    """An `Embodiment` on the wall clock; use it in a `with` block."""
+class CloseFailedError(DriverError):
+    """The body was stopped, but a device was not released."""
+
+
+class Robot(Closing):
+    """An `Embodiment` on the wall clock; use it in a `with` block.
+
+    `stop` and `close` never wait for ever: a driver that hangs in them is left behind in a thread
+    that ends with the process.
+    """
 
     def __init__(
         self,
@@ -39,18 +49,10 @@ class Robot:
         try:
             self.connect()
         except BaseException:
-            self.close()
+            with suppress(CloseFailedError):  # no wonder, and what could not be opened is the news
+                self.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Stop and close."""
-        self.close()
 
     @property
     def spec(self) -> EmbodimentSpec:
@@ -112,30 +114,13 @@ class Robot:
         """
         last: Exception | None = None
         for _ in range(STOP_ATTEMPTS):
-            last = self._try_to_stop()
+            last = _failure(self._driver.stop, STOP_TIMEOUT_S)
             if last is None:
                 return
         raise StopFailedError(
             f"{self.spec.name}: expected the body to stop, its driver failed {STOP_ATTEMPTS} times "
             f"({type(last).__name__}: {last}); CUT ITS POWER"
         ) from last
-
-    def _try_to_stop(self) -> Exception | None:
-        """What went wrong; a driver that hangs is left behind in a thread of its own."""
-        failures: list[Exception] = []
-
-        def attempt() -> None:
-            try:
-                self._driver.stop()
-            except Exception as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=attempt, name="stop", daemon=True)
-        thread.start()
-        thread.join(STOP_TIMEOUT_S)
-        if thread.is_alive():
-            return TimeoutError(f"stop() did not return within {STOP_TIMEOUT_S:g} s")
-        return failures[0] if failures else None
 
     def touch(self) -> np.ndarray | None:
         """Newest measured forces (touch,); None for a body without, or before `connect`."""
@@ -146,24 +131,55 @@ class Robot:
         return self._synchroniser.timing() if self._synchroniser else {}
 
     def close(self) -> None:
-        """Stop, end the sensors' threads, release the devices. Idempotent."""
-        try:
-            if self._synchroniser is not None:
-                self.stop()
-        finally:
-            self._release()
+        """Stop, end the sensors' threads, release the devices. Idempotent.
 
-    def _release(self) -> None:
+        Raises:
+            StopFailedError: the body did not stop; its devices were let go of nevertheless.
+            CloseFailedError: it stopped, and a device failed or hung when it was to be released.
+        """
         synchroniser, self._synchroniser = self._synchroniser, None
         try:
             if synchroniser is not None:
-                for camera in self._driver.cameras.values():
-                    camera.close()
-                synchroniser.close()
+                self.stop()
         finally:
-            self._driver.close()
+            failures = self._release(synchroniser)
+        if failures:
+            raise CloseFailedError(
+                f"{self.spec.name}: expected its devices to be released, got "
+                f"{'; '.join(failures)}; the body was stopped: if it does not connect again, "
+                "unplug the device or cut its power"
+            )
+
+    def _release(self, synchroniser: Synchroniser | None) -> list[str]:
+        """Let go of every device, whatever the others do; what went wrong."""
+        devices: dict[str, Callable[[], None]] = {}
+        if synchroniser is not None:
+            cameras = self._driver.cameras.items()
+            devices |= {f"camera {name!r}": camera.close for name, camera in cameras}
+            devices["sensors' threads"] = synchroniser.close
+        devices["driver"] = self._driver.close
+        failures = {name: _failure(close, CLOSE_TIMEOUT_S) for name, close in devices.items()}
+        return [f"{name}: {type(f).__name__}: {f}" for name, f in failures.items() if f]
 
     def _connected(self) -> Synchroniser:
         if self._synchroniser is None:
             raise TaktError(f"{self.spec.name}: expected connect() before the first tick")
         return self._synchroniser
+
+
+def _failure(call: Callable[[], None], timeout_s: Seconds) -> Exception | None:
+    """What went wrong in `call`, which is left behind in a thread of its own if it hangs."""
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            call()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=attempt, name="driver", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if thread.is_alive():
+        return TimeoutError(f"it did not return within {timeout_s:g} s")
+    return failures[0] if failures else None

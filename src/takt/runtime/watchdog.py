@@ -1,22 +1,24 @@
 """A body that is stopped from another thread when the control loop misses its beat."""
 
+import sys
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from takt.runtime.closing import Closing
 from takt.types import Embodiment, EmbodimentSpec, Observation, Seconds, TaktError
 
 DEFAULT_S = 0.5
+JOIN_S = 5.0  # longer than a body that is told to stop again and again
 
 
 class WatchdogError(TaktError):
     """The loop was silent for too long, and the body was stopped meanwhile."""
 
 
-class Watchdog:
+class Watchdog(Closing):
     """Wraps a body; every `act` is a beat. Use it in a `with` block, on the wall clock only.
 
     It watches from the first `act` to `stop`. Once it has bitten, `act` refuses. It is a thread: it
@@ -43,12 +45,7 @@ class Watchdog:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Stop the body; no more watching."""
         try:
             self.stop()
@@ -56,7 +53,8 @@ class Watchdog:
             with self._changed:
                 self._closed = True
                 self._changed.notify()
-            self._thread.join()
+            if self._thread.is_alive():
+                self._thread.join(JOIN_S)
 
     @property
     def spec(self) -> EmbodimentSpec:
@@ -110,4 +108,12 @@ class Watchdog:
                         "the body was stopped by the watchdog: something blocks the control loop"
                     )
         if self._bitten is not None:
-            self._body.stop()  # without the lock: the loop may be stuck inside it
+            self._bite(self._bitten)
+
+    def _bite(self, why: str) -> None:
+        """Stop the body without the lock: the loop may be stuck inside it, and may say nothing."""
+        try:
+            self._body.stop()
+        except Exception as error:
+            why = f"{why}; {error}"
+        print(f"watchdog: {why}", file=sys.stderr, flush=True)
