@@ -73,7 +73,7 @@ def _run_episode(config: Config, session: Session, seed: int, ending: Ending) ->
         if session.robot is not None:
             session.summary.sensors = session.robot.timing()
         if recorder is not None:
-            recorder.end(session.human.device.verdict if session.human else None, why)
+            recorder.end(session.human.jog.verdict if session.human else None, why)
 
 
 def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], bool]:
@@ -87,7 +87,7 @@ def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], 
         if board is not None and board.stop_requested:
             raise KeyboardInterrupt("the board's stop button")
         left -= 1
-        if session.human is not None and session.human.device.ended:
+        if session.human is not None and session.human.jog.verdict is not None:
             return True
         return left < 0 or (isinstance(body, Simulated) and body.finished())
 

@@ -16,16 +16,14 @@ Device = Literal["keyboard", "gamepad"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Human:
-    """What the executor asks, and the device that feeds it."""
+    """What the executor asks, and who decides when an episode begins."""
 
     jog: Jog
-    device: Keyboard | Gamepad
     authority: Authority
 
     def new_episode(self) -> None:
         """Hand the body to whom it belongs at first; nobody has judged yet."""
         self.jog.new_episode(self.authority)
-        self.device.new_episode()
 
 
 def human_at(
@@ -41,10 +39,10 @@ def human_at(
     jog, names = Jog(spec.action_space, spec.dt, authority), spec.action_space.names
     match device:
         case "keyboard":
-            feed = stack.enter_context(Keyboard(jog, names))
+            stack.enter_context(Keyboard(jog, names))
             print(f"keys: {HELP}", file=sys.stderr, flush=True)
         case "gamepad":
-            feed = stack.enter_context(Gamepad(jog, names))
+            stack.enter_context(Gamepad(jog, names))
             print("pad: A takes over, B assists, Y policy, left bumper next axes, "
                   "start good and end, back bad and end", file=sys.stderr, flush=True)  # fmt: skip
-    return Human(jog=jog, device=feed, authority=authority)
+    return Human(jog=jog, authority=authority)

@@ -40,8 +40,6 @@ class Gamepad:
         self._jog, self._names, self._device, self._sticks = jog, names, device, sticks
         self._page = 0
         self._tilt = np.zeros(len(sticks), np.float32)
-        self.verdict: bool | None = None
-        self.ended = False
         self._stopping = threading.Event()
 
     def __enter__(self) -> Self:
@@ -72,10 +70,6 @@ class Gamepad:
         self._thread.join()
         self._file.close()
 
-    def new_episode(self) -> None:
-        """Nobody has judged it yet."""
-        self.verdict, self.ended = None, False
-
     def event(self, data: bytes) -> None:
         """One joystick event as the kernel writes it."""
         _, value, kind, number = _EVENT.unpack(data)
@@ -89,12 +83,12 @@ class Gamepad:
     def _button(self, number: int) -> None:
         authority = AUTHORITIES.get(number)
         if authority is not None:
-            self._jog.give(authority)
+            self._jog.authority = authority
         elif number == PAGE:
             self._page = (self._page + 1) % -(-len(self._names) // len(self._sticks))
             self._deflect()
         elif number in (GOOD, BAD):
-            self.verdict, self.ended = number == GOOD, True
+            self._jog.verdict = number == GOOD
 
     def _deflect(self) -> None:
         first = self._page * len(self._sticks)
@@ -104,15 +98,16 @@ class Gamepad:
         self._jog.deflect(deflection)
 
     def _listen(self) -> None:
-        while not self._stopping.is_set():
-            ready, _, _ = select.select([self._file], [], [], 0.05)
-            if not ready:
-                continue
-            try:
+        try:
+            while not self._stopping.is_set():
+                ready, _, _ = select.select([self._file], [], [], 0.05)
+                if not ready:
+                    continue
                 data = self._file.read(_EVENT.size)
-            except OSError:
-                data = b""
-            if len(data) < _EVENT.size:  # unplugged: nobody pushes any more, who decides still does
-                self._jog.deflect(np.zeros(len(self._names), np.float32))
-                return
-            self.event(data)
+                if len(data) < _EVENT.size:
+                    return
+                self.event(data)
+        except OSError:
+            return  # unplugged
+        finally:
+            self._jog.let_go()  # whatever ended it, nobody pushes any more

@@ -1,6 +1,4 @@
-"""A human on a keyboard or gamepad: pushes axes, on top of the policy or alone."""
-
-from dataclasses import dataclass, replace
+"""A human on a keyboard or gamepad: pushes axes, on top of the policy or alone, and judges."""
 
 import numpy as np
 
@@ -11,25 +9,20 @@ from takt.types import ActionSpace, Seconds, TaktError
 SHARE_OF_RANGE = 0.2  # of an axis a second, at full deflection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
-    """What the human does at the moment; a device replaces it as a whole.
-
-    Attributes:
-        authority: Who decides.
-        deflection: (action,) in [-1, 1], the share of the jog speed that each axis is pushed with.
-    """
-
-    authority: Authority
-    deflection: np.ndarray
-
-
 class Jog:
-    """An `Operator` fed by a device.
+    """An `Operator` fed by a device, from a thread of the device's own.
 
     Alone (takeover), the body moves from where it is. Assisting, what was pushed is added to the
     policy's action.
+
+    Attributes:
+        authority: Who decides; a device sets it to hand the body over.
+        verdict: Whether the episode was good, which also ends it; None until it is judged.
     """
+
+    # each is replaced as a whole: a device must not bring back what a new episode has forgotten
+    authority: Authority
+    verdict: bool | None
 
     def __init__(self, space: ActionSpace, dt: Seconds, authority: Authority = "policy") -> None:
         """Nobody pushes.
@@ -48,28 +41,29 @@ class Jog:
         self.new_episode(authority)
 
     def new_episode(self, authority: Authority) -> None:
-        """Nobody pushes; call it from the control loop's own thread."""
+        """Nobody pushes, nobody has judged; call it from the control loop's own thread."""
         self._added = np.zeros_like(self._step)
-        self._push = Push(authority=authority, deflection=np.zeros_like(self._step))
+        self._deflection = np.zeros_like(self._step)
+        self.authority, self.verdict = authority, None
 
     @property
-    def push(self) -> Push:
-        """The newest."""
-        return self._push
-
-    def give(self, authority: Authority) -> None:
-        """Hand the body to the human, to both, or back to the policy."""
-        self._push = replace(self._push, authority=authority)
+    def deflection(self) -> np.ndarray:
+        """(action,) in [-1, 1], the share of the jog speed that each axis is pushed with."""
+        return self._deflection
 
     def deflect(self, deflection: np.ndarray) -> None:
         """(action,) in [-1, 1]; stays until the next call."""
-        self._push = replace(self._push, deflection=np.clip(deflection, -1, 1).astype(np.float32))
+        self._deflection = np.clip(deflection, -1, 1).astype(np.float32)
+
+    def let_go(self) -> None:
+        """Nobody pushes; who decides still does."""
+        self._deflection = np.zeros_like(self._step)
 
     def decide(self, now: Seconds, planned: np.ndarray, last: np.ndarray) -> Command:
-        """As the newest push says."""
-        push = self._push  # devices replace it from their own thread
-        moved = self._step * push.deflection
-        match push.authority:
+        """As the device said last."""
+        authority = self.authority  # may change meanwhile
+        moved = self._step * self._deflection
+        match authority:
             case "policy":
                 self._added = np.zeros_like(self._step)
                 action = planned
@@ -79,4 +73,4 @@ class Jog:
             case "takeover":
                 self._added = np.zeros_like(self._step)
                 action = last + moved
-        return Command(action=np.asarray(action, np.float32), authority=push.authority)
+        return Command(action=np.asarray(action, np.float32), authority=authority)

@@ -31,8 +31,6 @@ class Keyboard:
         """`names` are the axes in the order of the action space."""
         self._jog, self._names = jog, names
         self._axis, self._until, self._pressed_at = 0, 0.0, -1.0
-        self.verdict: bool | None = None
-        self.ended = False
         self._stopping = threading.Event()
 
     @property
@@ -70,19 +68,15 @@ class Keyboard:
         with contextlib.suppress(termios.error):  # the terminal is gone
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
 
-    def new_episode(self) -> None:
-        """Nobody has judged it yet."""
-        self.verdict, self.ended = None, False
-
     def press(self, key: str, at: Seconds) -> None:
         """A key that came at monotonic time `at`."""
         match key:
             case "t":
-                self._jog.give("takeover")
+                self._jog.authority = "takeover"
             case "a":
-                self._jog.give("assist")
+                self._jog.authority = "assist"
             case "p":
-                self._jog.give("policy")
+                self._jog.authority = "policy"
             case "n" | "b":
                 self._axis = (self._axis + (1 if key == "n" else -1)) % len(self._names)
                 self._let_go()
@@ -91,7 +85,7 @@ class Keyboard:
             case " ":
                 self._let_go()
             case "g" | "x":
-                self.verdict, self.ended = key == "g", True
+                self._jog.verdict = key == "g"
             case _:
                 pass
 
@@ -110,20 +104,21 @@ class Keyboard:
 
     def _let_go(self) -> None:
         self._until = 0.0
-        self._jog.deflect(np.zeros(len(self._names), np.float32))
+        self._jog.let_go()
 
     def _listen(self) -> None:
-        while not self._stopping.is_set():
-            ready, _, _ = select.select([self._fd], [], [], 0.02)
-            now = time.monotonic()
-            if ready:
-                try:
+        try:
+            while not self._stopping.is_set():
+                ready, _, _ = select.select([self._fd], [], [], 0.02)
+                now = time.monotonic()
+                if ready:
                     keys = os.read(self._fd, 64).decode(errors="ignore")
-                except OSError:
-                    keys = ""
-                if not keys:  # the terminal is gone: nobody pushes any more
-                    self._let_go()
-                    return
-                for key in keys:
-                    self.press(key, now)
-            self.release_if_due(now)
+                    if not keys:
+                        return
+                    for key in keys:
+                        self.press(key, now)
+                self.release_if_due(now)
+        except OSError:
+            return  # the terminal is gone
+        finally:
+            self._let_go()  # whatever ended it, nobody pushes any more
