@@ -63,6 +63,12 @@ def test_each_round_corrects_the_policy_of_the_round_before(shop, tmp_path):
     assert start == policies[-1]
 
 
+def test_another_contract_changes_nothing_else():
+    ours, other = recipe.nut_station(), recipe.nut_station("training_time_rtc")
+    assert other.model.contract.prefix_time == "one"
+    assert replace(other, model=replace(other.model, contract=ours.model.contract)) == ours
+
+
 def test_no_seed_is_used_twice_and_all_are_for_training(shop, tmp_path):
     shop.run(tmp_path)
     drawn = [range(seed, seed + episodes) for _, episodes, seed, _ in shop.recorded]

@@ -11,6 +11,7 @@ from takt.benchmarks.delay_fleet import Planner, Seat, run_fleet
 from takt.benchmarks.delay_measures import has_loop, reactions
 from takt.benchmarks.delay_strategies import Strategy, chunking, latency
 from takt.benchmarks.motion import Motion, measure
+from takt.runtime.chunking import Chunking
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import Corrector
@@ -80,7 +81,11 @@ class Cell:
 
 
 def run_cell(
-    key: CellKey, plan: Planner, episodes: Sequence[int], corrector: Corrector | None = None
+    key: CellKey,
+    plan: Planner,
+    episodes: Sequence[int],
+    corrector: Corrector | None = None,
+    chunked: Chunking | None = None,
 ) -> Cell:
     """Run the episodes of the seeds `episodes`.
 
@@ -89,21 +94,25 @@ def run_cell(
         plan: Plans for many episodes at once, by their place in `episodes`.
         episodes: Seeds.
         corrector: The head of the corrected strategy.
+        chunked: In place of the benchmark's own parameters of the strategy.
     """
+    made = chunked or chunking(key.strategy, key.delay, jitter=key.jitter)
 
     def episode(number: int, seat: Seat) -> Cell:
-        return _run_episode(key, episodes[number], seat, corrector)
+        return _run_episode(key, made, episodes[number], seat, corrector)
 
     first, *others = run_fleet(len(episodes), plan, episode)
     return sum(others, start=first)
 
 
-def _run_episode(key: CellKey, seed: int, seat: Seat, corrector: Corrector | None) -> Cell:
+def _run_episode(
+    key: CellKey, chunked: Chunking, seed: int, seat: Seat, corrector: Corrector | None
+) -> Cell:
     body = TrackBody(seed)
     executor = Executor(
         body,
         seat,
-        chunking(key.strategy, key.delay, jitter=key.jitter),
+        chunked,
         clock=VirtualClock(body.spec.dt),
         latency=latency(key.strategy, key.delay, seed, jitter=key.jitter),
         governor=Governor(body.spec.action_space, step_limits(body.spec)),

@@ -115,14 +115,14 @@ def _nut_station(config: NutStation) -> int:
     from takt.recipes import nut_station as recipe
 
     policy = recipe.run(
-        recipe.scaled(recipe.nut_station(), config.scale),
+        recipe.scaled(recipe.nut_station(config.contract), config.scale),
         config.out,
         episodes=recipe.EPISODES if config.episodes is None else config.episodes,
         corrections=recipe.CORRECTIONS if config.corrections is None else config.corrections,
         ranks=config.ranks,
         watch=config.watch,
         log=lambda line: print(line, flush=True),
-        asked={"--scale": config.scale},
+        asked={"--scale": config.scale, "--contract": config.contract},
     )
     return _tell(policy, as_json=config.json)
 

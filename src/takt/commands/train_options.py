@@ -9,6 +9,7 @@ from tyro.conf import arg, subcommand
 
 from takt.recipes.ablation import AblationConfig
 from takt.recipes.finetune import RECIPES
+from takt.recipes.nut_station import ContractName
 from takt.recipes.pretrain import PretrainConfig
 from takt.recipes.watch import STANDARD, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
@@ -25,6 +26,8 @@ class NutStation:
     """Demonstrations to record; the recipe's number by default."""
     corrections: int | None = None
     """Corrected attempts to record a round; the recipe's number by default."""
+    contract: ContractName = "xr0_posttrain"
+    """How the policy goes on from committed actions: XR-0's banded mask, or training-time RTC."""
     scale: float = 1.0
     """Multiplies every stage's steps; below 1 for a quick look."""
     ranks: int = 2

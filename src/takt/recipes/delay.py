@@ -159,7 +159,7 @@ def _run_one(key: CellKey, *, benchmark: DelayBenchmark) -> str:
 
     method = METHODS[key.strategy]
     path = _file(benchmark.networks, key.seed, method.network)
-    planner = TrackPlanner.load(path, guided=method.guided)
+    planner = TrackPlanner.load(path, guided=method.guided, guided_steps=method.guided_steps)
     head = _file(benchmark.networks, key.seed, HEAD)
     corrector = TrackCorrector.load(head) if method.corrected else None
     first = benchmark.first_episode

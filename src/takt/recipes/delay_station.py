@@ -33,7 +33,12 @@ MODES: Mapping[Strategy, Mode] = {
 LONGEST_DELAY = 6
 """Of the shipped policy: its T_e, and the longest prefix it was trained with."""
 PREFIX_TIMES: Mapping[Strategy, str] = {"training_time_rtc": "one", "lambda": "chunk"}
-"""The contract that a strategy needs."""
+"""Where clean actions stand in the contract that a strategy needs."""
+CONTRACTS: Mapping[Strategy, str] = {
+    "training_time_rtc": "training_time_rtc",
+    "lambda": "xr0_posttrain",
+}
+"""That contract's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +96,7 @@ def _require_runnable(config: ShiftConfig, key: CellKey) -> None:
     if facts.prefix_time != PREFIX_TIMES.get(key.strategy, facts.prefix_time):
         raise TaktError(
             f"expected a checkpoint trained for {key.strategy}, {config.policy} was not; train one "
-            "with takt train nut-station and its --contract"
+            f"with takt train nut-station --contract {CONTRACTS[key.strategy]}"
         )
     chain(config.mode, facts, key.delay)
 

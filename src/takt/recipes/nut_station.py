@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
@@ -19,21 +19,24 @@ EPISODES = 430
 ROUNDS = 3
 CORRECTIONS = 100  # a round
 CORRECTIONS_SEED = 50_000
+ContractName = Literal["xr0_posttrain", "training_time_rtc"]
 VALIDATION = "validation"  # folder
 VALIDATION_EPISODES = 4  # demonstrations that are never trained on
 
 
-def nut_station() -> "TrainingConfig":
+def nut_station(contract: ContractName = "xr0_posttrain") -> "TrainingConfig":
     """What `takt train nut-station` trains; the shipped checkpoint came of an earlier form.
 
-    T = 16 actions (.53 s), T_e = 6: with d = 3 ticks (80 ms), d <= T_e <= T - d.
+    T = 16 actions (.53 s), T_e = 6: with d = 3 ticks (80 ms), d <= T_e <= T - d. `contract` is how
+    the policy goes on from committed actions; nothing else differs.
     """
+    from takt.policies.xr0.config import CONTRACTS
     from takt.policies.xr0.presets import nano
     from takt.training.loop import LoopConfig
     from takt.training.pipeline import Grounding, TrainingConfig
 
     return TrainingConfig(
-        model=nano(),
+        model=nano(CONTRACTS[contract]),
         horizon=16,
         execute=6,
         candidates=4,

@@ -35,7 +35,7 @@ class NaiveAsynchronous:
 class TemporalEnsembling:
     """Average what all chunks say about a tick, the oldest weighing most (ACT, algorithm 2).
 
-    Weights are exp(-decay * i), i = 0 for the oldest chunk.
+    Weights are exp(-decay * i), i = 0 for the oldest chunk; a negative decay prefers the newest.
     """
 
     execute: int
@@ -125,8 +125,8 @@ def _validate_own(chunking: Chunking, horizon: int, delay: int) -> None:
                     "first actions must last until the others are finished"
                 )
         case TemporalEnsembling(decay=decay):
-            if not (math.isfinite(decay) and decay >= 0):
-                raise ChunkingError(f"expected a finite decay >= 0, got {decay}; ACT has 0.01")
+            if not math.isfinite(decay):
+                raise ChunkingError(f"expected a finite decay, got {decay}; ACT has 0.01")
 
 
 def usable_steps(chunking: Chunking, horizon: int) -> int:

@@ -71,6 +71,20 @@ def test_guidance_pulls_the_chunk_to_the_old_plan():
     assert after < 0.2 * before
 
 
+def test_guidance_may_look_at_committed_actions_only():
+    model = network("plain")
+    plans = {}
+    for steps in (0, 4, None):
+        policy = TrackPolicy(TrackPlanner(model, guided=True, guided_steps=steps))
+        policy.infer(seen(), None)
+        plans[steps] = policy.infer(seen(seed=1), None).actions
+    policy = TrackPolicy(TrackPlanner(model))
+    policy.infer(seen(), None)
+    np.testing.assert_allclose(plans[0], policy.infer(seen(seed=1), None).actions, atol=1e-6)
+    assert np.abs(plans[4] - plans[0]).max() > 1e-4
+    assert np.abs(plans[4] - plans[None]).max() > 1e-4
+
+
 def test_the_soft_mask_falls_from_one_to_zero():
     weights = guidance_weights(10, 3, 7)
     assert (weights[:3] == 1).all()

@@ -38,19 +38,36 @@ class Job:
 class TrackPlanner:
     """Plans for many episodes at once."""
 
-    def __init__(self, model: TrackDiT, *, guided: bool = False) -> None:
-        """`guided`: inpaint by guidance at inference (RTC) instead of by a clean prefix."""
+    def __init__(
+        self, model: TrackDiT, *, guided: bool = False, guided_steps: int | None = None
+    ) -> None:
+        """Plan with `model`.
+
+        Args:
+            model: The network.
+            guided: Inpaint by guidance at inference (RTC) instead of by a clean prefix.
+            guided_steps: Actions behind the committed ones that the old plan guides; None for
+                all that it has, as published.
+        """
         self._model, self._guided = model, guided
+        self._guided_steps = model.config.horizon if guided_steps is None else guided_steps
 
     @classmethod
-    def load(cls, path: Path, *, guided: bool = False, threads: int = 1) -> "TrackPlanner":
+    def load(
+        cls,
+        path: Path,
+        *,
+        guided: bool = False,
+        guided_steps: int | None = None,
+        threads: int = 1,
+    ) -> "TrackPlanner":
         """A trained network; `threads` are torch's in this process.
 
         Raises:
             TrackCheckpointError: no network is there.
         """
         torch.set_num_threads(threads)
-        return cls(load(path), guided=guided)
+        return cls(load(path), guided=guided, guided_steps=guided_steps)
 
     def begin(self, seed: int) -> Memory:
         """A new episode, whose noise depends on `seed` only."""
@@ -84,7 +101,7 @@ class TrackPlanner:
         if not self._guided or last is None:
             return committed, committed
         left = len(last.actions) - last.index_at(job.observation.stamp)
-        return committed, max(committed, left)
+        return committed, max(committed, min(left, committed + self._guided_steps))
 
     def _sample(self, jobs: Sequence[Job], noise: Tensor, committed: int, known: int) -> np.ndarray:
         """(B, T, D) absolute actions."""
