@@ -53,8 +53,8 @@ class Method:
 
 
 GUIDED_STEPS = 4
-"""How far guidance looks into the old plan, behind the prefix; chosen on validation seeds. All of the
-plan, as published, is weaker at every delay here (bench/delay_causes.py)."""
+"""How far guidance looks into the old plan, behind the prefix; chosen on validation seeds. All of
+it, as published, is weaker at d = 0 and 4 (bench/delay_causes.py)."""
 
 METHODS: Mapping[Strategy, Method] = {
     "synchronous": Method(network="plain"),
