@@ -1,12 +1,14 @@
 """`takt COMMAND` finds commands, suggests them, and turns errors into exit statuses."""
 
 import errno
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
+from interrupts import hear_interrupts
 
 from takt import __version__
 from takt.cli import main
@@ -107,3 +109,27 @@ def test_help_imports_nothing_heavy():
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert child.stderr == "set()\n"
+
+
+def test_ctrl_c_while_a_library_is_imported_is_no_failed_import(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    raise ImportError('could not import datetime')\n"
+    )
+    code = (
+        "import sys; from takt import cli, commands\n"
+        "commands.__path__.append(sys.argv[1]); commands.COMMANDS['slow'] = ''\n"
+        "raise SystemExit(cli.main(['slow']))"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        preexec_fn=hear_interrupts,
+    )
+    assert (done.returncode, done.stderr) == (130, "takt slow: interrupted\n")

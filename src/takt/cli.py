@@ -3,7 +3,12 @@
 import difflib
 import errno
 import importlib
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from takt import __version__
 from takt.commands import COMMANDS
@@ -31,11 +36,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
+    try:
+        return _run_to_the_end(name, argv)
+    except KeyboardInterrupt:
+        print(f"takt {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run_to_the_end(name: str, argv: list[str]) -> int:
     # Imported here: numpy and beartype are not worth their time for `takt --help`.
-    from takt.types import TaktError
+    with _leaving_at_once(name):
+        from takt.types import TaktError
+
+        command = importlib.import_module(f"takt.commands.{name}")
 
     try:
-        return importlib.import_module(f"takt.commands.{name}").main(argv)
+        return command.main(argv)
     except TaktError as error:
         print(f"takt {name}: {error}", file=sys.stderr)
         return 2
@@ -50,9 +66,24 @@ def _run(name: str, argv: list[str]) -> int:
             raise
         print(f"takt {name}: {text}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"takt {name}: interrupted", file=sys.stderr)
-        return 130
+
+
+@contextmanager
+def _leaving_at_once(name: str) -> Iterator[None]:
+    """Inside, Ctrl-C ends the process: libraries may take an exception for a failed import."""
+
+    def leave(number: int, frame: object) -> None:
+        os.write(sys.stderr.fileno(), f"takt {name}: interrupted\n".encode())
+        os._exit(130)  # nothing has begun yet
+
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heard and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _help() -> str:

@@ -67,7 +67,13 @@ def test_a_robot_with_the_token_is_served_until_ctrl_c(tmp_path: Path) -> None:
         (["--policy", "hold", "--certificate", "a.pem"], "--key"),
         (["--policy", "hold", "--device", "cuda"], "for checkpoints"),
         (["--policy", "hold", "--robots", "0"], "--robots"),
+        (["--policy", "hold", "--port", "80000"], "--port: expected 1 to 65535, or 0"),
+        (["--policy", "hold", "--port", "-1"], "got -1"),
         (["--policy", "hold", "--body", "toaster"], "toaster"),
+        (["--policy", "hold", "--body", "fakes:image"], "fakes has no 'image'"),
+        (["--policy", "hold", "--body", "bodies:FakeDriver"], "failed with TypeError"),
+        (["--policy", "fakes:FakeStation"], "got FakeStation without infer"),
+        (["--policy", "fakes:BrokenPolicy"], "cannot be called with no arguments: missing"),
         (["--policy", "hold", "--token-file", "/no/such"], "/no/such"),
     ],
 )

@@ -3,16 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from takt.embodiments import EMBODIMENTS
-from takt.embodiments.body_file import load_driver, load_limits
+from takt.embodiments.body_file import (
+    DRIVER_PARTS,
+    as_driver,
+    load_driver,
+    load_limits,
+    missing_parts,
+)
 from takt.embodiments.driver import Driver
 from takt.embodiments.limits import UNLIMITED, Limits
-from takt.embodiments.reference import is_reference, load_reference
+from takt.embodiments.reference import is_reference
 from takt.embodiments.slot_map import SUFFIXES
+from takt.embodiments.user_code import make
 from takt.extras import require_extra
 from takt.types import Embodiment, EmbodimentSpec, TaktError
+
+EMBODIMENT_PARTS = ("spec", "observe", "act", "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +91,25 @@ def body_named(name: str) -> Body:
             f"--body: {known}expected {', '.join(SIMULATIONS)}, a file ({', '.join(SUFFIXES)}) "
             f"with a [driver], MODULE:NAME or FILE.py:NAME, got {name!r}"
         )
-    found = load_reference(name)
-    try:
-        made: Any = found() if callable(found) else found
-    except TaktError:
-        raise
-    except Exception as error:
-        raise TaktError(
-            f"--body {name}: expected a body, making it failed with {type(error).__name__}: {error}"
-        ) from error
-    if all(hasattr(made, part) for part in ("spec", "cameras", "connect", "read", "command")):
-        return Driven(made, getattr(made, "limits", UNLIMITED))
-    if all(hasattr(made, part) for part in ("spec", "observe", "act", "stop")):
+    made = make(name)
+    if not missing_parts(made, EMBODIMENT_PARTS, name):
         return Simulated(made)
-    raise TaktError(
-        f"--body {name}: expected a driver (takt.embodiments.driver.Driver) or an embodiment "
-        f"(takt.types.Embodiment), got a {type(made).__name__}"
-    )
+    if {"connect", "read", "command"} <= {*missing_parts(made, DRIVER_PARTS, name)}:
+        raise TaktError(
+            f"--body {name}: expected a driver (takt.embodiments.driver.Driver) or an embodiment "
+            f"(takt.types.Embodiment), got {type(made).__name__}; name a class, or a function that "
+            "returns one"
+        )
+    driver = as_driver(made, f"--body {name}")
+    return Driven(driver, _limits(driver, name))
+
+
+def _limits(driver: Driver, name: str) -> Limits:
+    """Its own, if it has any."""
+    limits = getattr(driver, "limits", UNLIMITED)
+    if not isinstance(limits, Limits):
+        raise TaktError(
+            f"--body {name}: expected its limits to be takt.embodiments.limits.Limits, got "
+            f"{type(limits).__name__}; make them of it, or leave them out"
+        )
+    return limits

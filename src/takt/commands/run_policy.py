@@ -48,7 +48,7 @@ def planner_named(config: Config, spec: EmbodimentSpec) -> Planner:
         return Planner(InlinePolicy(HoldPolicy(spec)), HOLD)
     if is_reference(config.policy):
         made = {"reference": config.policy}
-        return Planner(PolicyProcess("takt.embodiments.reference:create", made), None)
+        return Planner(PolicyProcess("takt.runtime.named_policy:named_policy", made), None)
     return _from_checkpoint(config, spec)
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from takt.benchmarks.checkpoint import CheckpointChunking, packaged_checkpoint, read_chunking
 from takt.benchmarks.player import HOLD, HoldPolicy
 from takt.benchmarks.shift_config import Device, EightBit, Precision
-from takt.embodiments import EMBODIMENTS, embodiment_spec
-from takt.embodiments.reference import create, is_reference
-from takt.embodiments.slot_map import SUFFIXES
+from takt.embodiments import embodiment_spec
+from takt.embodiments.reference import is_reference
+from takt.embodiments.user_code import failures_named, make
 from takt.extras import require_extra
+from takt.runtime.named_policy import NamedBatchPolicy, as_policy, named_policy
 from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
 from takt.runtime.server.replies import ServerFacts
 from takt.runtime.server.scheduler import OneForAll, OnePerRobot, Policies
@@ -22,6 +23,7 @@ from takt.runtime.signals import ending_by_signals
 from takt.types import EmbodimentSpec, Policy, TaktError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +55,21 @@ class Config:
     threads: int = 1
     """CPU threads of a checkpoint's model."""
 
+    def __post_init__(self) -> None:
+        """Refuse what could not be served."""
+        if self.robots < 1:
+            raise TaktError(f"--robots: expected at least 1, got {self.robots}")
+        if not 0 <= self.port <= LAST_PORT:
+            raise TaktError(
+                f"--port: expected 1 to {LAST_PORT}, or 0 for a free one, got {self.port}"
+            )
+
 
 def main(argv: list[str]) -> int:
     """Load, listen, serve until a signal comes."""
     import tyro
 
     config = tyro.cli(Config, args=argv, prog="takt serve")
-    if config.robots < 1:
-        raise TaktError(f"expected --robots of at least 1, got {config.robots}")
     token, tls = _token(config), _tls(config)
     spec = _spec(config.body)
     policies, chunking = _policies(config, spec)
@@ -93,9 +102,8 @@ def main(argv: list[str]) -> int:
 
 
 def _spec(body: str) -> EmbodimentSpec:
-    if body in EMBODIMENTS or Path(body).suffix in SUFFIXES or not is_reference(body):
+    with failures_named(f"--body {body}"):
         return embodiment_spec(body)
-    return create(body).spec
 
 
 def _policies(config: Config, spec: EmbodimentSpec) -> tuple[Policies, CheckpointChunking | None]:
@@ -119,10 +127,17 @@ def _policies(config: Config, spec: EmbodimentSpec) -> tuple[Policies, Checkpoin
         chunking = read_chunking(folder, spec.name)
         factory = _from_checkpoint(folder, config)
         return OnePerRobot(factory=factory, robots=config.robots), chunking
-    first = create(config.policy)
+    return _of_ones_own(config.policy, config.robots), None
+
+
+def _of_ones_own(reference: str, robots: int) -> Policies:
+    first = make(reference)
     if hasattr(first, "infer_batch"):
-        return OneForAll(policy=first, robots=config.robots), None
-    return OnePerRobot(factory=lambda: create(config.policy), robots=config.robots), None
+        return OneForAll(policy=NamedBatchPolicy(reference, first), robots=robots)
+    ready = [as_policy(reference, first)]
+    return OnePerRobot(
+        factory=lambda: ready.pop() if ready else named_policy(reference), robots=robots
+    )
 
 
 def _from_checkpoint(folder: Path, config: Config) -> Callable[[], Policy]:

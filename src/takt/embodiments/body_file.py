@@ -11,7 +11,7 @@ force = [5]                      # for each measured touch value; more of it sto
 workspace = { low = [-1, -1, 0], high = [1, 1, 0.05] }
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ import numpy as np
 
 from takt.embodiments.driver import Driver
 from takt.embodiments.limits import AxisBox, Limits
-from takt.embodiments.reference import load_reference
 from takt.embodiments.slot_map import EmbodimentFileError, load_embodiment, read_table
-from takt.types import EmbodimentSpec
+from takt.embodiments.user_code import failures_named, make
+from takt.types import EmbodimentSpec, TaktError
+
+DRIVER_PARTS = ("spec", "cameras", "connect", "read", "command", "stop", "close")
 
 
 def load_driver(path: Path) -> Driver:
     """The driver that the body's file names, given its spec; not connected.
 
     Raises:
-        EmbodimentFileError: the file is broken, or names no driver, or one that wants other keys.
+        EmbodimentFileError: the file is broken, names no driver or one that wants other keys, or
+            the driver's own code fails.
     """
     spec = load_embodiment(path)
     table: Mapping[str, Any] = read_table(path).get("driver") or {}
@@ -39,11 +42,38 @@ def load_driver(path: Path) -> Driver:
             'factory = "MODULE:NAME", which is called with the spec'
         )
     options = {key: value for key, value in table.items() if key != "factory"}
-    create = load_reference(factory)
     try:
-        return create(spec, **options)
-    except TypeError as error:
-        raise EmbodimentFileError(f"{path}: driver: {factory} does not take it: {error}") from error
+        made = make(factory, spec, **options)
+        return as_driver(made, factory)
+    except TaktError as error:
+        raise EmbodimentFileError(f"{path}: driver: {error}") from error
+
+
+def as_driver(made: object, where: str) -> Driver:
+    """`made`, which has all that a driver has.
+
+    Raises:
+        TaktError: it has not; the message names what is missing.
+    """
+    missing = missing_parts(made, DRIVER_PARTS, where)
+    if missing:
+        raise TaktError(
+            f"{where}: expected a driver (takt.embodiments.driver.Driver), got "
+            f"{type(made).__name__} without {', '.join(missing)}; see docs/new_body.md"
+        )
+    spec = getattr(made, "spec")  # noqa: B009 - `made` is not known to be a driver yet
+    if not isinstance(spec, EmbodimentSpec):
+        raise TaktError(
+            f"{where}: expected its spec to be a takt.types.EmbodimentSpec, got "
+            f"{type(spec).__name__}; keep the spec that it is made with, or write one"
+        )
+    return made  # pyright: ignore[reportReturnType]
+
+
+def missing_parts(made: object, parts: Sequence[str], where: str) -> list[str]:
+    """Those of `parts` that `made` has not; a property may run the user's code."""
+    with failures_named(f"looking at {where}"):
+        return [part for part in parts if not hasattr(made, part)]
 
 
 def load_limits(path: Path, spec: EmbodimentSpec) -> Limits:

@@ -36,14 +36,6 @@ def load_reference(text: str) -> Any:  # noqa: ANN401 - whatever stands there
     return getattr(module, name)
 
 
-def create(reference: str) -> Any:  # noqa: ANN401
-    """What the class or function named by `reference` gives without arguments.
-
-    A factory for `PolicyProcess`: plain arguments, so that they can cross to another process.
-    """
-    return load_reference(reference)()
-
-
 def _is_own(value: object, module: ModuleType) -> bool:
     return callable(value) and getattr(value, "__module__", None) == module.__name__
 
