@@ -1,5 +1,6 @@
 """A shift is resumable at every cycle, deterministic, and refuses what would mislead."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from takt.runtime.chunking import (
     Synchronous,
 )
 from takt.runtime.inference import InlinePolicy, PolicyWorker
+from takt.runtime.supervision import Supervision
+from takt.runtime.watchdog import WatchdogError
 from takt.seeds import SeedError
 from takt.types import StateSpace, TaktError
 
@@ -124,6 +127,34 @@ class Button:
 
     def tell(self, facts: dict[str, str]) -> None:
         self.told = facts
+
+
+class Stuttering(FakeStation):
+    """Its tenth tick takes half a second; sees how the loop that calls it is run."""
+
+    def act(self, action: np.ndarray) -> None:
+        super().act(action)
+        self.collected = gc.isenabled()
+        if self.ticks == 10:
+            time.sleep(0.5)
+
+
+def test_on_the_wall_clock_a_watchdog_and_priority_guard_the_cycle(tmp_path: Path) -> None:
+    config, station = replace(CONFIG, clock="wall"), Stuttering()
+    taken, supervision = seat(InlinePolicy(FakePolicy())), Supervision(watchdog_s=0.3)
+    with closing(ShiftStore(tmp_path, resolve(config, taken, SPEC))) as store:
+        with pytest.raises(WatchdogError, match="300 ms"):
+            run_shift(config, station, taken, store, Silent(), supervision=supervision)
+        assert not station.collected, "as in `takt run`: nothing is collected between two ticks"
+        assert station.stops
+        assert gc.isenabled()
+        run_shift(replace(CONFIG, cycles=1), station, taken, store, Silent())
+        assert station.collected, "there is nothing to guard on the virtual clock"
+
+
+def test_a_priority_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TaktError, match="1 to 99"):
+        Supervision(priority=100)
 
 
 def test_the_boards_button_ends_a_shift_that_can_go_on(tmp_path: Path) -> None:

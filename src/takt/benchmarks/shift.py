@@ -1,5 +1,6 @@
 """The station's shift: cycle after cycle with one policy, resumable at every cycle."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
 from takt.runtime.safety import Governor, step_limits
+from takt.runtime.supervision import STANDARD, Supervision
 from takt.runtime.trace import Trace
 from takt.seeds import require_split
 from takt.types import EmbodimentSpec, Seconds, TaktError
@@ -69,18 +71,22 @@ def run_shift(
     store: ShiftStore,
     watcher: ShiftWatcher,
     board: Board | None = None,
+    supervision: Supervision = STANDARD,
 ) -> list[CycleRecord]:
     """Run the cycles that `store` does not hold yet; returns all of them in order.
 
+    On the wall clock each of them is guarded by `supervision`.
+
     Raises:
         KeyboardInterrupt: the stop button of `board` was pressed.
+        WatchdogError: the loop was silent for too long.
     """
     records = []
     for cycle in range(config.cycles):
         record = store.load(cycle)
         if record is None:
             watcher.cycle_begins(cycle)
-            record = run_cycle(config, cycle, body, seat, watcher, board)
+            record = run_cycle(config, cycle, body, seat, watcher, board, supervision)
             store.save(record)
         watcher.cycle_ended(record)
         records.append(record)
@@ -97,22 +103,14 @@ def run_cycle(
     seat: Seat,
     watcher: ShiftWatcher,
     board: Board | None,
+    supervision: Supervision,
 ) -> CycleRecord:
     """One cycle from a fresh part to its named outcomes."""
     seed = config.seed + cycle
     body.reset(seed)
     seat.worker.reset(seed)
-    clock, latency = _timing(config.clock, body.spec.dt, seat)
-    governor = Governor(body.spec.action_space, step_limits(body.spec))
-    executor = Executor(
-        body,
-        seat.worker,
-        seat.chunking,
-        clock=clock,
-        latency=latency,
-        governor=governor,
-        listeners=[] if board is None else [board],
-    )
+    on_wall = config.clock == "wall"
+    guard = supervision.of(body) if on_wall else nullcontext((body, "none"))
 
     def finished() -> bool:
         if board is not None and board.stop_requested:
@@ -120,7 +118,19 @@ def run_cycle(
         watcher.cycle_runs(body.cycle_s)
         return body.finished
 
-    return _record(cycle, seed, body, executor.run(finished), seat.delay)
+    with guard as (guarded, _):
+        clock, latency = _timing(config.clock, body.spec.dt, seat)
+        executor = Executor(
+            guarded,
+            seat.worker,
+            seat.chunking,
+            clock=clock,
+            latency=latency,
+            governor=Governor(body.spec.action_space, step_limits(body.spec)),
+            listeners=[] if board is None else [board],
+        )
+        trace = executor.run(finished)
+    return _record(cycle, seed, body, trace, seat.delay)
 
 
 def _record(cycle: int, seed: int, body: CycleBody, trace: Trace, delay: int) -> CycleRecord:

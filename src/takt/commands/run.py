@@ -9,7 +9,6 @@ from takt.commands.run_body import Simulated, body_named
 from takt.commands.run_options import Config
 from takt.commands.run_session import Session, open_session
 from takt.commands.run_summary import RunSummary
-from takt.runtime.real_time import real_time
 from takt.runtime.signals import Ending, ending_by_signals
 from takt.types import TaktError
 
@@ -41,20 +40,16 @@ def drive(config: Config) -> int:
 
 
 def _run(config: Config, session: Session, ending: Ending) -> int:
-    with ExitStack() as stack:
-        if session.wall and config.priority:
-            granted = stack.enter_context(real_time(config.priority))
-            session.summary.scheduling = granted.scheduling
-        for episode in range(config.episodes):
-            try:
-                _run_episode(config, session, config.seed + episode, ending)
-            except TaktError as error:
-                session.summary.stopped = _cause(error)
-                print(f"takt run: episode {episode}: {error}", file=sys.stderr)
-                return 2
-            except BaseException as error:
-                session.summary.stopped = _cause(error)
-                raise
+    for episode in range(config.episodes):
+        try:
+            _run_episode(config, session, config.seed + episode, ending)
+        except TaktError as error:
+            session.summary.stopped = _cause(error)
+            print(f"takt run: episode {episode}: {error}", file=sys.stderr)
+            return 2
+        except BaseException as error:
+            session.summary.stopped = _cause(error)
+            raise
     return 0
 
 

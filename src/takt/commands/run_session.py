@@ -13,6 +13,7 @@ from takt.commands.run_human import Human, human_at
 from takt.commands.run_options import Config
 from takt.commands.run_policy import (
     Planner,
+    Probe,
     complete_facts,
     known_facts,
     planner_named,
@@ -28,8 +29,8 @@ from takt.runtime.latency import PAPER_LATENCY_MS, Injected, Latency, Measured, 
 from takt.runtime.rerun_viewer import RerunViewer
 from takt.runtime.robot import Robot
 from takt.runtime.safety import Governor, Touch
+from takt.runtime.supervision import Supervision
 from takt.runtime.synchroniser import Patience
-from takt.runtime.watchdog import Watchdog
 from takt.types import Embodiment, TaktError
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         TaktError: a part is missing or silent, or policy, body and latency do not fit.
     """
     _require_clock(config, body)
+    supervision = Supervision(watchdog_s=config.watchdog_ms * 1e-3, priority=config.priority)
     planner = planner_named(config, body.spec)
     stack.callback(planner.worker.close)
     embodiment, robot = _connect(config, body, stack)
@@ -100,13 +102,8 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     known = known_facts(planner, body.spec)
     found = probe(planner.worker, embodiment)
     facts = complete_facts(known, found, config.execute)
-    latency_ms = config.latency_ms
-    if latency_ms is None:
-        latency_ms = 1e3 * found.latency_s if wall else PAPER_LATENCY_MS
-    delay = delay_ticks(latency_ms, body.spec.rate_hz)
+    delay = delay_ticks(_latency_ms(config, found, wall), body.spec.rate_hz)
     chunking = chain(_mode(config, facts, delay), facts, delay)
-    if wall:
-        embodiment = stack.enter_context(Watchdog(embodiment, config.watchdog_ms * 1e-3))
     summary = RunSummary(
         spec=body.spec,
         policy=config.policy,
@@ -114,6 +111,10 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         clock="wall" if wall else "virtual",
         planned_delay=delay,
     )
+    board, viewer = _board(config, summary, stack), _viewer(config, body, stack)
+    recorder = _recorder(config, embodiment, stack)
+    if wall:  # last of all: what is started now is not collected, and priority is for the loop
+        embodiment, summary.scheduling = stack.enter_context(supervision.of(embodiment))
     return Session(
         body=body,
         embodiment=embodiment,
@@ -121,10 +122,10 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
         chunking=chunking,
         wall=wall,
         robot=robot,
-        board=_board(config, summary, stack),
-        recorder=_recorder(config, embodiment, stack),
+        board=board,
+        recorder=recorder,
         human=human,
-        viewer=_viewer(config, body, stack),
+        viewer=viewer,
         summary=summary,
     )
 
@@ -172,6 +173,12 @@ def _viewer(config: Config, body: Body, stack: ExitStack) -> RerunViewer | None:
     if config.rerun is None:
         return None
     return stack.enter_context(RerunViewer(config.rerun, body.spec))
+
+
+def _latency_ms(config: Config, found: Probe, wall: bool) -> float:
+    if config.latency_ms is not None:
+        return config.latency_ms
+    return 1e3 * found.latency_s if wall else PAPER_LATENCY_MS
 
 
 def _mode(config: Config, facts: CheckpointChunking, delay: int) -> Mode:

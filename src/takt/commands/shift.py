@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from takt.extras import require_extra
 from takt.runtime.latency import PAPER_LATENCY_MS
+from takt.runtime.supervision import STANDARD, Supervision
 
 if TYPE_CHECKING:
     from takt.benchmarks.cycle import CycleBody
@@ -37,6 +38,10 @@ class Config:
     """virtual: as fast as it goes with injected latency; wall: real time and true latency."""
     latency_ms: float = PAPER_LATENCY_MS
     """Latency that is injected (virtual) or planned for (wall)."""
+    watchdog_ms: float = 1e3 * STANDARD.watchdog_s
+    """On the wall clock the station is stopped if the loop is silent for so long."""
+    priority: int = STANDARD.priority
+    """Real-time priority of the loop on the wall clock, where the system permits; 0: none."""
     policy: str = "nano"
     """nano, expert, hold, or the folder of a checkpoint."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -86,6 +91,7 @@ def _run(config: Config) -> int:
     from takt.simulation.nut_station.station import NutStation
 
     shift = _shift_config(config)
+    supervision = Supervision(watchdog_s=config.watchdog_ms * 1e-3, priority=config.priority)
     player = player_named(shift)
     require_valid(shift, learned=isinstance(player, Learned))
     beside = _read_run(config.beside) if config.beside else None
@@ -102,7 +108,7 @@ def _run(config: Config) -> int:
             _board(config, title, station.spec) as board,
             LiveTable(config.cycles, title, Console(stderr=config.json)) as watcher,
         ):
-            records = run_shift(shift, station, seat, store, watcher, board)
+            records = run_shift(shift, station, seat, store, watcher, board, supervision)
     finally:
         seat.worker.close()
     run = ShiftRun(resolved, records)

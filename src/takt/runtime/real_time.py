@@ -14,12 +14,15 @@ from typing import Literal
 PRIORITY = 50  # of 1 to 99: above every normal thread, below the kernel's own watchdogs
 NICENESS = -20  # the strongest
 
+Scheduling = Literal["fifo", "nice", "none"]
+"""What the system gave; "none" runs like any other thread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """What the system gave the thread; "none" means it runs like any other."""
+    """What the system gave the thread, and where it may run."""
 
-    scheduling: Literal["fifo", "nice", "none"]
+    scheduling: Scheduling
     cores: frozenset[int]
 
     def __str__(self) -> str:
@@ -55,7 +58,7 @@ def real_time(priority: int = PRIORITY, *, cores: Set[int] | None = None) -> Ite
         os.sched_setaffinity(0, allowed)
 
 
-def _raise(priority: int) -> Literal["fifo", "nice", "none"]:
+def _raise(priority: int) -> Scheduling:
     # children would inherit it, and a model that computes for seconds would starve its core
     own = os.SCHED_RESET_ON_FORK
     with suppress(PermissionError):
