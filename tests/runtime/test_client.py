@@ -128,6 +128,45 @@ def test_a_server_that_stays_away_is_given_up_by_name() -> None:
             worker.reset(1)
 
 
+def test_what_is_waited_for_is_told_once_and_once_that_it_is_there() -> None:
+    told: list[str] = []
+    first = serve()
+    address = at(first)
+    first.close()
+    with RemotePolicy(address, give_up_s=20, tell=told.append) as worker:
+        worker.submit(FakeStation().observe(), None)
+        time.sleep(0.3)  # several attempts
+        assert len(told) == 1
+        assert f"no connection to {address}" in told[0]
+        assert "refused" in told[0]
+        assert "20 s" in told[0]
+        with serve(port=first.port):
+            worker.result()
+            assert told[1].startswith(f"connected to {address} after")
+        deadline = time.monotonic() + 10
+        while len(told) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)  # nothing is asked, and yet the end is noticed
+    assert "no connection" in told[2]
+    assert len(told) == 3, "closing is not losing"
+
+
+@pytest.mark.parametrize(
+    ("uri", "certificate", "says"),
+    [
+        ("ws://127.0.0.1:80000", None, "expected ws://HOST:PORT .* got 'ws://127.0.0.1:80000'"),
+        ("ws:/robot", None, "expected ws://HOST:PORT"),
+        ("wss://127.0.0.1:9", Path("/no/such.pem"), "certificate .* /no/such.pem.*No such file"),
+        ("wss://127.0.0.1:9", Path(__file__), r"certificate .*test_client.py.*--certificate"),
+    ],
+)
+def test_what_no_waiting_mends_is_refused_at_once(
+    uri: str, certificate: Path | None, says: str
+) -> None:
+    refused = pytest.raises(RefusedError, match=says)
+    with RemotePolicy(uri, certificate=certificate) as worker, refused:
+        worker.reset(0)
+
+
 def test_failures_keep_their_names() -> None:
     with serve(lambda: BrokenPolicy("refuse")) as server, RemotePolicy(at(server)) as worker:
         with pytest.raises(PolicyError, match="submit first"):

@@ -10,7 +10,7 @@ from remote import serve
 
 from takt.runtime.client import RemotePolicy
 from takt.runtime.inference import PolicyError
-from takt.runtime.named_policy import NamedBatchPolicy, named_policy
+from takt.runtime.named_policy import NamedBatchPolicy, NamedTeamPolicy, named_policy
 from takt.runtime.policy_process import PolicyProcess
 from takt.runtime.server.scheduler import OneForAll
 from takt.types import ActionChunk, Observation, TaktError
@@ -39,6 +39,21 @@ class PlainBatch:
         self, observations: Sequence[Observation], committed: Sequence[ActionChunk | None]
     ) -> Sequence[ActionChunk]:
         return [None for _ in observations]  # pyright: ignore[reportReturnType]
+
+
+class Team(FakePolicy):
+    """Thinks with others of its make, who are told apart."""
+
+    def another(self) -> "Team":
+        return Team(horizon=2)
+
+    def infer_together(
+        self,
+        policies: Sequence["Team"],
+        observations: Sequence[Observation],
+        committed: Sequence[ActionChunk | None],
+    ) -> Sequence[ActionChunk]:
+        return [each.infer(seen, None) for each, seen in zip(policies, observations, strict=True)]
 
 
 def nothing() -> None: ...
@@ -74,6 +89,13 @@ def test_one_that_works_plans_as_it_did() -> None:
 def test_one_that_does_not_is_named(name: str, says: str) -> None:
     with pytest.raises(TaktError, match=says):
         named_policy(f"{WHERE}:{name}").infer(FakeStation().observe(), None)
+
+
+def test_those_that_think_together_are_what_they_are_made_of() -> None:
+    first, seen = named_policy(f"{WHERE}:Team"), FakeStation().observe()
+    assert isinstance(first, NamedTeamPolicy)
+    chunks = first.infer_together([first, first.another()], [seen, seen], [None, None])
+    assert [len(chunk.actions) for chunk in chunks] == [16, 2]
 
 
 def test_its_name_comes_through_from_another_process() -> None:

@@ -7,6 +7,7 @@ when the connection broke is asked again; until then `ready()` is False and the 
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,7 @@ class RemotePolicy:
         certificate: Path | None = None,
         jpeg_quality: int | None = None,
         give_up_s: Seconds = GIVE_UP_S,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         """Start connecting; returns at once.
 
@@ -57,6 +59,8 @@ class RemotePolicy:
             certificate: Whom to trust over TLS; None trusts what the system trusts.
             jpeg_quality: Send images compressed, 1..95; None sends them as they are.
             give_up_s: How long `result` and `reset` wait for a lost server.
+            tell: Called in a thread of our own, once when the server is not there and once when it
+                is, with a line for people.
         """
         self._address = ServerAddress(
             uri=uri, robot=uuid.uuid4().hex, token=token, certificate=certificate
@@ -64,6 +68,7 @@ class RemotePolicy:
         if jpeg_quality is not None:
             require_extra("data", "sending JPEG images")
         self._jpeg_quality, self._give_up_s = jpeg_quality, give_up_s
+        self._tell, self._told_lost = tell or (lambda text: None), False
         self.clock = ClockOffset()
         self._changed = threading.Condition()
         self._numbers = count(1)
@@ -188,9 +193,7 @@ class RemotePolicy:
                 pause = FIRST_PAUSE_S
                 self._converse()
             except (OSError, WebSocketException) as error:
-                with self._changed:
-                    self._lost_since = self._lost_since or time.monotonic()
-                    self._lost_why = str(error) or type(error).__name__
+                self._lose(str(error) or type(error).__name__)
             except Exception as error:  # nobody else would tell the control loop
                 with self._changed:
                     self._refusal = _as_policy_error(error)
@@ -203,6 +206,17 @@ class RemotePolicy:
                 self._changed.wait_for(lambda: self._closed, pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
+    def _lose(self, why: str) -> None:
+        with self._changed:
+            self._lost_since = self._lost_since or time.monotonic()
+            self._lost_why = why
+        if not self._told_lost and not self._closed:
+            self._told_lost = True
+            self._tell(
+                f"no connection to {self._address.uri} ({why}); trying again for "
+                f"{self._give_up_s:g} s"
+            )
+
     def _connect(self) -> None:
         """Meet the server; begin the episode again if one was going on."""
         connection = ServerConnection(self._address, self.clock, self._numbers.__next__)
@@ -214,7 +228,11 @@ class RemotePolicy:
             if isinstance(reply, Failed):
                 raise PolicyError(f"the episode cannot go on after a new connection: {reply.text}")
         with self._changed:
-            self._lost_since = None
+            since, self._lost_since = self._lost_since, None
+        if self._told_lost and since is not None:
+            self._told_lost = False
+            away = time.monotonic() - since
+            self._tell(f"connected to {self._address.uri} after {away:.1f} s")
 
     def _converse(self) -> None:
         """Ask whatever is wanted, until the connection breaks or we are closed."""

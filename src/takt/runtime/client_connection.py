@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection as WebSocket
 from websockets.sync.client import connect
+from websockets.uri import parse_uri
 
 from takt.runtime.clock_offset import ClockOffset
 from takt.runtime.inference import PolicyError
@@ -28,6 +29,7 @@ CONNECT_S = 5.0
 CLOSE_S = 1.0
 PING_S, PONG_S = 2.0, 10.0  # a silent network is noticed within their sum
 MAX_REPLY_BYTES = 8 << 20
+SAID_BYTES = 300  # of what a refusal says: it may be a whole page
 REFUSALS = (400, 401, 403, 404, 426)  # HTTP statuses that asking again does not change
 
 
@@ -116,9 +118,7 @@ def _connect(address: ServerAddress, leave: ExitStack) -> WebSocket:
     headers = {ROBOT_HEADER: address.robot}
     if address.token is not None:
         headers["Authorization"] = f"Bearer {address.token}"
-    trusted = None
-    if address.uri.startswith("wss:"):
-        trusted = ssl.create_default_context(cafile=address.certificate)
+    trusted = _trusted(address)
     try:
         opening = connect(
             address.uri,
@@ -133,10 +133,8 @@ def _connect(address: ServerAddress, leave: ExitStack) -> WebSocket:
             max_size=MAX_REPLY_BYTES,
         )
         return leave.enter_context(opening)
-    except InvalidURI as error:
-        raise RefusedError(f"expected ws://host:port or wss://host:port, got {error}") from error
     except InvalidStatus as error:
-        said = bytes(error.response.body or b"").decode(errors="replace").strip()
+        said = bytes(error.response.body or b"")[:SAID_BYTES].decode(errors="replace").strip()
         if error.response.status_code in REFUSALS:
             raise RefusedError(f"{address.uri} refused: {said or error}") from error
         raise ConnectionError(said or str(error)) from error
@@ -144,4 +142,22 @@ def _connect(address: ServerAddress, leave: ExitStack) -> WebSocket:
         raise RefusedError(
             f"{address.uri}: expected a certificate that is trusted here, got another "
             f"({error.verify_message}); give the server's own with --certificate"
+        ) from error
+
+
+def _trusted(address: ServerAddress) -> ssl.SSLContext | None:
+    """Whom to trust; None for an address that is not encrypted."""
+    try:
+        if not parse_uri(address.uri).secure:
+            return None
+    except (InvalidURI, ValueError) as error:
+        raise RefusedError(
+            f"expected ws://HOST:PORT or wss://HOST:PORT, got {address.uri!r} ({error})"
+        ) from error
+    try:
+        return ssl.create_default_context(cafile=address.certificate)
+    except OSError as error:
+        raise RefusedError(
+            f"expected a certificate (PEM) in {address.certificate}, got {error}; give the "
+            "server's own with --certificate"
         ) from error

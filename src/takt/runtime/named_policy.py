@@ -1,7 +1,7 @@
 """A policy of a user's own, by where it stands: what it is and what it answers is checked.
 
-Plans for one robot come from a class with `reset` and `infer`, plans for several at once from one
-with `infer_batch`.
+A class with `reset` and `infer` plans for one robot; with `another` and `infer_together` also for
+several at once, each with its own memory. One with `infer_batch` plans for several and keeps none.
 """
 
 import logging
@@ -16,6 +16,7 @@ from takt.runtime.inference import PolicyError
 from takt.types import ActionChunk, Observation, Policy, TaktError
 
 INFER = "infer(observation, committed)"
+TOGETHER = "infer_together(policies, observations, committed)"
 BATCH = "infer_batch(observations, committed)"
 
 _log = logging.getLogger("takt.policy")
@@ -49,8 +50,34 @@ class NamedPolicy:
         return _plan(chunk, f"{self._reference}.{INFER}")
 
 
+class NamedTeamPolicy(NamedPolicy):
+    """The same for one that keeps a memory and thinks together with others of its make."""
+
+    def __init__(self, reference: str, policy: Any) -> None:  # noqa: ANN401 - has `infer_together`
+        """`reference`: where it stands."""
+        super().__init__(reference, policy)
+        self._member = policy
+
+    def another(self) -> "NamedTeamPolicy":
+        """One for another robot; errors as `NamedPolicy.reset`."""
+        with _failures(f"{self._reference}.another()"):
+            return NamedTeamPolicy(self._reference, self._member.another())
+
+    def infer_together(
+        self,
+        policies: Sequence["NamedTeamPolicy"],
+        observations: Sequence[Observation],
+        committed: Sequence[ActionChunk | None],
+    ) -> Sequence[ActionChunk]:
+        """One plan of each of `policies`; errors as `NamedPolicy.infer`."""
+        where, members = f"{self._reference}.{TOGETHER}", [each._member for each in policies]
+        with _failures(where):
+            chunks = tuple(self._member.infer_together(members, observations, committed))
+        return [_plan(chunk, where) for chunk in chunks]
+
+
 class NamedBatchPolicy:
-    """The same for one that plans for several robots."""
+    """The same for one that plans for several robots and keeps nothing."""
 
     def __init__(self, reference: str, policy: Any) -> None:  # noqa: ANN401 - has `infer_batch`
         """`reference`: where it stands."""
@@ -88,7 +115,8 @@ def as_policy(reference: str, made: Any) -> NamedPolicy:  # noqa: ANN401 - it is
             f"{type(made).__name__} without {' and '.join(missing)}; see class Wave in "
             "examples/03_new_body.py"
         )
-    return NamedPolicy(reference, made)
+    together = all(hasattr(made, name) for name in ("another", "infer_together"))
+    return (NamedTeamPolicy if together else NamedPolicy)(reference, made)
 
 
 @contextmanager
