@@ -12,6 +12,7 @@ from takt.policies.xr0.chunk_inputs import ChunkInputError
 from takt.policies.xr0.config import HF_RELEASE, TRAINING_TIME_RTC, XR0_POSTTRAIN
 from takt.policies.xr0.dit import _time_frequencies
 from takt.policies.xr0.engine import Engine
+from takt.policies.xr0.engine_cpu import KeptLayers
 from takt.policies.xr0.engine_flow import FlowLoop
 from takt.policies.xr0.engine_layers import FusedLayers
 from takt.policies.xr0.engine_layout import EngineError
@@ -38,6 +39,22 @@ def test_equals_sample(models, prompts, contract, padded):
         planned = engine.plan(inputs, state, mask, noise, prefix)
         torch.testing.assert_close(planned, expected, atol=TOLERANCE, rtol=0)
         assert torch.equal(engine.refresh(state, mask, noise, prefix), planned)
+
+
+@pytest.mark.parametrize("layers", [KeptLayers, FusedLayers])
+def test_every_row_has_a_prefix_of_its_own(models, prompts, layers):
+    model, lengths = models[XR0_POSTTRAIN.name], ((0, 6), (3, 1), (3, 6))
+    state, mask, noise, clean = draw(model.config, 2)
+    with torch.inference_mode():
+        cache = model.encode(prompts)
+        loop = FlowLoop(model, cache, HORIZON, 5, layers=layers)
+        loop.load(cache)
+        for counts in lengths:
+            loop.begin(state, mask, noise, clean[:, :6], counts)
+            loop()
+            for row, count in enumerate(counts):
+                expected = model.sample(cache, state, mask, noise, clean[:, :count])
+                torch.testing.assert_close(loop.chunk[row], expected[row], atol=TOLERANCE, rtol=0)
 
 
 def test_refresh_acts_on_the_kept_prompt(models, prompts):
@@ -118,6 +135,9 @@ def test_a_chunk_of_another_shape_or_without_a_value_is_refused(models, prompts)
         for plan in (engine.plan, model.sample):
             with pytest.raises(ChunkInputError, match=fault):
                 plan(inputs, *arguments)
+    for lengths in ([1, 1], [HORIZON + 1], [-1]):
+        with pytest.raises(ChunkInputError, match="lengths"):
+            engine.plan(inputs, *draw(model.config, 1), lengths)
     with pytest.raises(ChunkInputError, match="step"):
         model.sample(inputs, *draw(model.config, 1), steps=0)
     with pytest.raises(ChunkInputError, match="step"):

@@ -7,7 +7,8 @@ import torch
 from takt.policies.xr0.checkpoint import save_checkpoint
 from takt.policies.xr0.config import HF_RELEASE
 from takt.policies.xr0.model import XR0
-from takt.policies.xr0.policy import ObservationError, XR0Policy
+from takt.policies.xr0.planner import ObservationError
+from takt.policies.xr0.policy import XR0Policy
 from takt.policies.xr0.presets import nano
 from takt.policies.xr0.weights import CheckpointError
 from takt.types import ActionChunk

@@ -8,7 +8,8 @@ import pytest
 
 from takt.embodiments import load_embodiment
 from takt.policies.xr0.checkpoint import BodyStatistics, Checkpoint
-from takt.policies.xr0.policy import ObservationError, XR0Policy
+from takt.policies.xr0.planner import ObservationError
+from takt.policies.xr0.policy import XR0Policy
 from takt.transforms.actions import fit_action_statistics
 from takt.types import Observation, StateSpace
 

@@ -1,5 +1,6 @@
 """What the VLM hands to the DiT, and how the DiT joins its own keys and values to it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +35,19 @@ class PromptInputs:
             pixel_values=self.pixel_values.to(device),
             position_ids=self.position_ids.to(device),
         )
+
+
+def stack_prompts(prompts: Sequence[PromptInputs]) -> PromptInputs:
+    """One batch of prompts of the same length without padding."""
+    if len(prompts) == 1:
+        return prompts[0]
+    return PromptInputs(
+        input_ids=torch.cat([prompt.input_ids for prompt in prompts]),
+        attention_mask=None,
+        pixel_values=torch.cat([prompt.pixel_values for prompt in prompts]),
+        image_grid_thw=torch.cat([prompt.image_grid_thw for prompt in prompts]),
+        position_ids=torch.cat([prompt.position_ids for prompt in prompts], dim=1),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

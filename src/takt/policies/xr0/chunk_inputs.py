@@ -1,5 +1,7 @@
 """Whether the inputs of a chunk are what a model takes. Axes: B batch, T chunk step, D column."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,22 @@ def require_shapes(
                 f"{name}: expected shape {wanted}, got {tuple(given.shape)}; "
                 f"the prompt has {batch} rows, the chunk {horizon} steps"
             )
+
+
+def clean_counts(batch: int, prefix: Tensor | None, lengths: Sequence[int] | None) -> list[int]:
+    """How many actions each row begins with: all of its `prefix` unless `lengths` says less.
+
+    Raises:
+        ChunkInputError: Not one length for each row, or one that the prefix does not have.
+    """
+    longest = 0 if prefix is None else prefix.shape[1]
+    if lengths is None:
+        return [longest] * batch
+    if len(lengths) != batch or not all(0 <= length <= longest for length in lengths):
+        raise ChunkInputError(
+            f"lengths: expected {batch} from 0 to {longest}, the prefix's, got {list(lengths)}"
+        )
+    return list(lengths)
 
 
 def require_finite(**inputs: Tensor | None) -> None:

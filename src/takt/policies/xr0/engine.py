@@ -4,6 +4,8 @@ The numbers are those of `XR0.sample`; the work is arranged for latency. On a GP
 CUDA graph over fixed buffers, elsewhere the same functions run directly.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -83,8 +85,11 @@ class Engine:
         action_mask: Tensor,
         noise: Tensor,
         prefix: Tensor | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> Tensor:
         """Look, then plan; arguments and result as of `XR0.sample`.
+
+        `lengths` says how many actions of each row's `prefix` are meant; all of it by default.
 
         Raises:
             EngineError: A prompt of another layout than the engine's.
@@ -92,7 +97,7 @@ class Engine:
         """
         with named_shortage(self._model, inputs):
             self.look(inputs)
-            return self.refresh(state, action_mask, noise, prefix)
+            return self.refresh(state, action_mask, noise, prefix, lengths)
 
     @torch.inference_mode()
     def look(self, inputs: PromptInputs) -> None:
@@ -102,7 +107,12 @@ class Engine:
         self.read()
 
     def refresh(
-        self, state: Tensor, action_mask: Tensor, noise: Tensor, prefix: Tensor | None = None
+        self,
+        state: Tensor,
+        action_mask: Tensor,
+        noise: Tensor,
+        prefix: Tensor | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> Tensor:
         """Plan from a newer state on the kept keys and values: the action expert alone runs.
 
@@ -114,7 +124,7 @@ class Engine:
         given = {"state": state, "noise": noise, "prefix": prefix}
         require_finite(**{name: x for name, x in given.items() if x is not None and x.is_cpu})
         with torch.inference_mode():
-            self._flow.begin(state, action_mask, noise, prefix)
+            self._flow.begin(state, action_mask, noise, prefix, lengths)
             self._integrate()
         return self._flow.chunk.clone()
 

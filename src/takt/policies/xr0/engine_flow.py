@@ -5,13 +5,14 @@ fixed but their modulation changes with the step, and beside the actions they co
 Axes: B batch, S prompt token, q sink, state and action tokens, T chunk step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from takt.policies.xr0.cache import VLMCache
+from takt.policies.xr0.chunk_inputs import clean_counts
 from takt.policies.xr0.dit import DiTLayer
 from takt.policies.xr0.engine_attention import JointKV, Tables, additive_mask, fold_tables
 from takt.policies.xr0.engine_cpu import KeptLayers
@@ -21,7 +22,7 @@ from takt.policies.xr0.model import XR0
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What changes with the number of clean actions in front."""
+    """What changes with the number of clean actions in front, for all rows."""
 
     tables: Tables
     gain: Tensor
@@ -56,9 +57,9 @@ class FlowLoop:
         self.action_mask = torch.zeros_like(self.chunk)
         head, heads = like.new_empty(config.dit.head_dim), config.dit.num_heads
         self._joint = [JointKV(head, batch, heads, prompt, tokens) for _ in stack(model)]
-        self._committed, self._layouts = 0, {0: self._layout(0)}
+        self._committed, self._layouts = [0] * batch, {0: self._layout(0)}
         first = self._layouts[0]
-        self._gain, self._tables = first.gain.clone(), first.tables.clone()
+        self._gain, self._tables = first.gain.repeat(batch, 1, 1), first.tables.clone()
         _, seen = model.token_layout(self._shape_of, horizon, 0, torch.float32)
         parts = model, self._joint, self._tables, additive_mask(seen, self._joint[0])
         self._layers = layers(*parts)
@@ -72,22 +73,30 @@ class FlowLoop:
             joint.load(key, value)
 
     def begin(
-        self, state: Tensor, action_mask: Tensor, noise: Tensor, prefix: Tensor | None
+        self,
+        state: Tensor,
+        action_mask: Tensor,
+        noise: Tensor,
+        prefix: Tensor | None,
+        lengths: Sequence[int] | None = None,
     ) -> None:
-        """Set the inputs of the next chunk; shapes as in `XR0.sample`."""
-        committed = 0 if prefix is None else prefix.shape[1]
+        """Set the inputs of the next chunk; shapes as in `XR0.sample`, `lengths` as of `Engine`."""
+        counts = clean_counts(len(self.chunk), prefix, lengths)
         self.state.copy_(state)
         self.action_mask.copy_(action_mask)
         self.chunk.copy_(noise)
-        if prefix is not None:
-            self.chunk[:, :committed] = prefix.to(self.chunk)
-        if committed == self._committed:
-            return
+        for row, committed in enumerate(counts):
+            if prefix is not None:
+                self.chunk[row, :committed] = prefix[row, :committed].to(self.chunk)
+            if committed != self._committed[row]:
+                self._lay_out(row, committed)
+
+    def _lay_out(self, row: int, committed: int) -> None:
         layout = self._layouts.get(committed) or self._layout(committed)
-        self._layouts[committed], self._committed = layout, committed
-        self._tables.cos.copy_(layout.tables.cos)
-        self._tables.sin.copy_(layout.tables.sin)
-        self._gain.copy_(layout.gain)
+        self._layouts[committed], self._committed[row] = layout, committed
+        self._tables.cos[:, row] = layout.tables.cos[:, row]
+        self._tables.sin[:, row] = layout.tables.sin[:, row]
+        self._gain[row] = layout.gain[0]
 
     def __call__(self) -> None:
         """Integrate `chunk` in place from noise to flow time 1."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
 from takt.runtime.inference import PolicyError
 from takt.types import ActionChunk, Observation, Policy, Seconds, TaktError
@@ -30,11 +30,30 @@ class BatchPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class TeamPolicy(Policy, Protocol):
+    """A robot's own policy, with its memory and its seed, that can think with others at once."""
+
+    def another(self) -> Self:
+        """A policy for another robot, with a memory of its own."""
+        ...
+
+    def infer_together(
+        self,
+        policies: Sequence[Any],
+        observations: Sequence[Observation],
+        committed: Sequence[ActionChunk | None],
+    ) -> Sequence[ActionChunk]:
+        """One chunk of each of `policies`, which are of its make; perhaps it is among them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnePerRobot:
-    """Every robot has a policy of its own, with its memory and its seed; they think in turn.
+    """Every robot has a policy of its own, with its memory and its seed.
 
-    All are built before the server is ready, so that no robot waits for another's to load.
+    All are built before the server is ready, so that no robot waits for another's to load. They
+    think in turn; those that are a `TeamPolicy` for all robots that wait at once.
     """
 
     factory: Callable[[], Policy]
@@ -45,10 +64,11 @@ class OnePerRobot:
 class OneForAll:
     """All robots share a policy that keeps nothing: at most `batch` of them in one inference.
 
-    A robot's `reset(seed)` is acknowledged and has no effect.
+    A robot's `reset(seed)` is acknowledged and has no effect. A `TeamPolicy` keeps something, so
+    each robot gets one, `another` of the first.
     """
 
-    policy: BatchPolicy
+    policy: BatchPolicy | TeamPolicy
     robots: int = 8
     batch: int = 8
 
@@ -139,13 +159,18 @@ class Scheduler:
     def __init__(self, policies: Policies) -> None:
         """Builds the policies; returns when all are there."""
         self._shared: BatchPolicy | None = None
-        self._batch = 1
+        self._free: list[Policy | None]
         match policies:
             case OnePerRobot(factory=factory, robots=robots):
-                self._free: list[Policy | None] = [factory() for _ in range(robots)]
+                self._free = [factory() for _ in range(robots)]
+                is_team = all(isinstance(policy, TeamPolicy) for policy in self._free)
+                self._batch = robots if is_team else 1
             case OneForAll(policy=policy, robots=robots, batch=batch):
-                self._free = [None] * robots
-                self._shared, self._batch = policy, batch
+                self._batch = batch
+                if isinstance(policy, TeamPolicy):
+                    self._free = [policy, *(policy.another() for _ in range(robots - 1))]
+                else:
+                    self._free, self._shared = [None] * robots, policy
         self.robots = len(self._free)
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -229,14 +254,21 @@ class Scheduler:
                 return (policy.infer(observation, committed),)
             case works:
                 questions = [work for work in works if isinstance(work, _Question)]
-                assert self._shared is not None
-                chunks = self._shared.infer_batch(
-                    [question.observation for question in questions],
-                    [question.committed for question in questions],
-                )
+                chunks = self._think_together([job.policy for job in jobs], questions)
         if len(chunks) != len(jobs):
             raise PolicyError(
                 f"expected a plan for each of {len(jobs)} observations, got {len(chunks)}; "
                 "mend the policy's infer_batch"
             )
         return chunks
+
+    def _think_together(
+        self, policies: Sequence[Policy | None], questions: Sequence[_Question]
+    ) -> Sequence[ActionChunk]:
+        observations = [question.observation for question in questions]
+        committed = [question.committed for question in questions]
+        if self._shared is not None:
+            return self._shared.infer_batch(observations, committed)
+        first = policies[0]
+        assert isinstance(first, TeamPolicy)
+        return first.infer_together(policies, observations, committed)
