@@ -110,7 +110,7 @@ def test_a_driven_body_runs_on_the_wall_clock(capsys: pytest.CaptureFixture[str]
     options += ["--latency-ms", "20", *CALM]
     found = run(capsys, *options)
     assert (found["body"], found["clock"], found["ticks"]) == ("arm", "wall", 25)
-    assert found["strategy"] == "NaiveAsynchronous(execute=5)"
+    assert found["strategy"] == "naive asynchronous, executes 5"
     assert found["interventions"]["step"] > 10, "the arm's own velocity limit holds"
     assert set(found["sensors"]) == {"joints", "front", "wrist"}
     assert found["sensors"]["front"]["received"] > 5
@@ -132,8 +132,8 @@ def test_a_simulation_runs_on_the_virtual_clock_and_repeats(
 
 def test_hold_and_modes(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--body", "fakes:FakeStation", "--seconds", "1", "--execute", "10"]
-    assert run(capsys, *options)["strategy"] == "LambdaPrefix(execute=10, prefix=3)"
-    assert run(capsys, *options, "--mode", "sync")["strategy"] == "Synchronous(execute=10)"
+    assert run(capsys, *options)["strategy"] == "Λ-prefix, executes 10, prefix up to 3"
+    assert run(capsys, *options, "--mode", "sync")["strategy"] == "synchronous, executes 10"
 
 
 def test_episodes_are_recorded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

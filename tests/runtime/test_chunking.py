@@ -1,8 +1,20 @@
 """The planner refuses what could not run without gaps, and says why."""
 
+from typing import get_args
+
 import pytest
 
-from takt.runtime.chunking import Chunking, ChunkingError, LambdaPrefix, Synchronous, validate
+from takt.runtime.chunking import (
+    NAMES,
+    Chunking,
+    ChunkingError,
+    LambdaPrefix,
+    StreamingReplan,
+    Synchronous,
+    TemporalEnsembling,
+    title,
+    validate,
+)
 from takt.runtime.latency import delay_ticks
 from takt.types import TaktError
 
@@ -33,3 +45,13 @@ def test_delay_rounds_up_to_whole_ticks() -> None:
     assert [delay_ticks(ms, 30.0) for ms in (0, 1, 33.4, 80, 100, 200)] == [0, 1, 2, 3, 3, 6]
     with pytest.raises(TaktError, match="latency"):
         delay_ticks(-1, 30.0)
+
+
+def test_every_strategy_has_a_title_for_people() -> None:
+    assert set(NAMES) == set(get_args(Chunking))
+    assert title(LambdaPrefix(6, 6)) == "Λ-prefix, executes 6, prefix up to 6"
+    assert title(Synchronous(30)) == "synchronous, executes 30"
+    assert (
+        title(StreamingReplan(4, first=2)) == "streaming replan (FASTER), executes 4, first 2 early"
+    )
+    assert title(TemporalEnsembling(4)) == "temporal ensembling (ACT), executes 4, decay 0.01"

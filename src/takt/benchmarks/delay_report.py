@@ -5,20 +5,12 @@ from html import escape
 
 from takt.benchmarks.charts import HALF
 from takt.benchmarks.curves import Curve, curves
-from takt.benchmarks.delay_strategies import STRATEGIES, Strategy
+from takt.benchmarks.delay_strategies import STRATEGIES, Strategy, chunking
 from takt.benchmarks.delay_summary import Row, best
 from takt.benchmarks.page import card, page
+from takt.runtime.chunking import NAMES
 
-TITLES: dict[Strategy, str] = {
-    "synchronous": "synchronous",
-    "naive": "naive asynchronous",
-    "ensembling": "temporal ensembling (ACT)",
-    "rtc": "real-time chunking (guided inpainting)",
-    "training_time_rtc": "training-time RTC",
-    "lambda": "XR-0 Λ-prefix",
-    "streaming": "streaming replan (FASTER)",
-    "corrected": "per-step correction (A2C2)",
-}
+TITLES = {name: NAMES[type(chunking(name, 0, jitter=False))] for name in STRATEGIES}
 _PLOTS: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
     ("Success", "Share of episodes: on target long enough, obstacle never touched.",
      lambda row: row.success.rate),

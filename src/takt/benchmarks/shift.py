@@ -16,6 +16,7 @@ from takt.benchmarks.shift_config import ClockName, ResolvedShift, ShiftConfig
 from takt.benchmarks.store import ShiftStore, folder_digest
 from takt.embodiments.nut_station.cycle import CYCLE_CUT_S
 from takt.runtime.board import Board
+from takt.runtime.chunking import title
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
@@ -48,7 +49,7 @@ def resolve(config: ShiftConfig, seat: Seat, spec: EmbodimentSpec) -> ResolvedSh
         policy_digest=seat.digest,
         embodiment=spec.name,
         rate_hz=spec.rate_hz,
-        chunking=str(seat.chunking),
+        chunking=title(seat.chunking),
         horizon=seat.horizon,
         delay_ticks=seat.delay,
     )

@@ -22,7 +22,7 @@ from takt.commands.run_policy import (
 from takt.commands.run_summary import RunSummary
 from takt.extras import require_extra
 from takt.runtime.board import Board
-from takt.runtime.chunking import Chunking
+from takt.runtime.chunking import Chunking, title
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import PAPER_LATENCY_MS, Injected, Latency, Measured, delay_ticks
@@ -107,7 +107,7 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     summary = RunSummary(
         spec=body.spec,
         policy=config.policy,
-        strategy=str(chunking),
+        strategy=title(chunking),
         clock="wall" if wall else "virtual",
         planned_delay=delay,
     )

@@ -88,6 +88,7 @@ def _run(config: Config) -> int:
     from takt.benchmarks.shift import require_valid, resolve, run_shift
     from takt.benchmarks.store import ShiftStore
     from takt.embodiments.nut_station.spec import SPEC
+    from takt.runtime.chunking import title
     from takt.simulation.nut_station.station import NutStation
 
     shift = _shift_config(config)
@@ -102,11 +103,14 @@ def _run(config: Config) -> int:
     )
     try:
         resolved = resolve(shift, seat, station.spec)
-        title = f"nut station · {config.policy} · {config.mode} · {config.clock} clock"
+        what = (
+            f"nut station · {config.policy} · {title(seat.chunking)} · {config.clock} clock at "
+            f"{station.spec.rate_hz:g} Hz"
+        )
         with (
             closing(ShiftStore(config.out, resolved)) as store,
-            _board(config, title, station.spec) as board,
-            LiveTable(config.cycles, title, Console(stderr=config.json)) as watcher,
+            _board(config, what, station.spec) as board,
+            LiveTable(config.cycles, what, Console(stderr=config.json)) as watcher,
         ):
             records = run_shift(shift, station, seat, store, watcher, board, supervision)
     finally:

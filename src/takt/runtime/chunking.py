@@ -6,7 +6,8 @@ d delay in ticks between an observation and the first tick on which its chunk ca
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -85,6 +86,30 @@ Prefixed = RealTimeChunking | TrainingTimeRTC | LambdaPrefix
 Chunking = (
     Synchronous | NaiveAsynchronous | TemporalEnsembling | Prefixed | StreamingReplan | Corrected
 )
+
+NAMES: Mapping[type[Chunking], str] = {
+    Synchronous: "synchronous",
+    NaiveAsynchronous: "naive asynchronous",
+    TemporalEnsembling: "temporal ensembling (ACT)",
+    RealTimeChunking: "real-time chunking (guided inpainting)",
+    TrainingTimeRTC: "training-time RTC",
+    LambdaPrefix: "Λ-prefix",
+    StreamingReplan: "streaming replan (FASTER)",
+    Corrected: "per-step correction (A2C2)",
+}
+"""What people call them."""
+_PARAMETERS = {
+    "execute": "executes {}",
+    "prefix": "prefix up to {}",
+    "first": "first {} early",
+    "decay": "decay {:g}",
+}
+
+
+def title(chunking: Chunking) -> str:
+    """Name and parameters, as in "Λ-prefix, executes 6, prefix up to 6"."""
+    values = asdict(chunking).items()
+    return ", ".join([NAMES[type(chunking)], *(_PARAMETERS[key].format(v) for key, v in values)])
 
 
 def validate(chunking: Chunking, horizon: int, delay: int) -> None:
