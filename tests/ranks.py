@@ -72,3 +72,29 @@ def complain() -> None:
     if rank() == 0:
         raise TaktError("rank 0 is tired")
     barrier()
+
+
+def read_what_is_damaged(data: Path, cache: Path) -> None:
+    """Each rank's answer where every episode held out is damaged; then none may be skipped."""
+    import tiny
+
+    from takt.datasets.body import BodyEpisodes
+    from takt.datasets.lerobot import LeRobotDataset
+    from takt.training.frame_cache import held_out_frames
+
+    source = BodyEpisodes.of(LeRobotDataset.open(data), tiny.BODY)
+    found = held_out_frames(source, (0,), cache, tiny.MODEL, skip_bad=True)
+    (cache / f"rank-{rank()}").write_text(repr(found))
+    held_out_frames(source, (0,), cache, tiny.MODEL, skip_bad=False)
+
+
+def enter(folder: Path) -> None:
+    """A run's folder, which the first rank alone asks for."""
+    from takt.recipes.run_folder import only_run
+
+    try:
+        with only_run(folder):
+            (folder / f"entered-{rank()}").touch()
+    except TaktError as error:
+        (folder / f"refused-{rank()}").write_text(str(error))
+        raise

@@ -1,11 +1,13 @@
 """`takt chat` with the shipped checkpoint: it has no words of its own, but it prints some."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from takt.benchmarks.checkpoint import packaged_checkpoint
 from takt.cli import main
 
 DATA = Path(__file__).parents[1] / "data"
@@ -57,6 +59,19 @@ def test_a_question_and_an_image_are_needed(picture, capsys):
     with pytest.raises(SystemExit):
         main(["chat", "--help"])
     assert "at least one is needed" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_only_who_learnt_from_text_is_taken_at_its_word(picture, tmp_path, capsys):
+    folder = shutil.copytree(packaged_checkpoint("nano_station"), tmp_path / "mine")
+    config = json.loads((folder / "config.json").read_text())
+    for has_words in (None, False, True):
+        if has_words is not None:
+            config["takt"]["has_words"] = has_words
+            (folder / "config.json").write_text(json.dumps(config))
+        argv = ["chat", "why?", "--image", picture, "--max-tokens", "1"]
+        assert main([*argv, "--checkpoint", str(folder)]) == 0
+        said = f"{folder} was trained to act, not to talk" in capsys.readouterr().err
+        assert said == (has_words is not True)
 
 
 def test_an_answer_without_words_says_so(picture, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import tiny
 import torch
 
 from takt.cli import main
+from takt.folder_lock import FolderLock
 from takt.policies.xr0.checkpoint import Checkpoint, save_checkpoint
 from takt.policies.xr0.model import XR0
 from takt.policies.xr0.tokenizer import build_tokenizer
@@ -79,6 +80,16 @@ def test_bad_input_is_named(options, named, tmp_path, capsys):
     assert main(argv(tmp_path, *options)) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "run.json").exists()
+
+
+def test_a_folder_that_another_training_works_in_is_refused(tmp_path, capsys):
+    other = FolderLock(tmp_path)
+    assert main(argv(tmp_path, "--steps", 0)) == 2
+    assert f"{tmp_path}: expected to be the only writer" in capsys.readouterr().err
+    assert not (tmp_path / "body.toml").exists()
+    other.release()
+    assert main(argv(tmp_path, "--steps", 0)) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["body.toml"]
 
 
 def test_a_released_start_trains_in_the_same_folder_once_its_contract_is_named(

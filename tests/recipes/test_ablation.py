@@ -146,6 +146,8 @@ def test_the_table_pools_seeds_and_pairs_scenes(tmp_path):
     assert less.outcomes == {"spline_jam": 8}
     assert less.core_min == 10
     assert "8/16 = 50.0 %" in show(cells)
+    for caveat in ("all of them warm-up", "one warm-up and annealing", "adds rollouts", "for five"):
+        assert caveat in show(cells)
 
 
 def test_seeds_are_others_for_each_training_and_the_same_scenes_for_all(tmp_path):

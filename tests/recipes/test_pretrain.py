@@ -141,6 +141,19 @@ def test_two_ranks_pretrain_and_measure_together(folder, tmp_path):
     assert "error_by_step" in lines
 
 
+def test_what_trains_badly_is_said_of_each_dataset(tmp_path, monkeypatch):
+    still, lines = tiny.episode(0), []
+    still.state[:, 1] = 0.25
+    with LeRobotWriter(tmp_path / "one", tiny.BODY, extras={tiny.POINTS_KEY: 12}) as writer:
+        writer.add_episode(still)
+    body(tmp_path, "one")
+    monkeypatch.setattr("takt.training.parallel.launch", lambda *rest: None)
+    path, config = mixture(tmp_path, "one", words=False), replace(FEW, words=0)
+    run(config, mixture=path, out=tmp_path / "out", ranks=1, log=lines.append)
+    (warning,) = [line for line in lines if "warning: " in line]
+    assert warning.startswith(f"{tmp_path / 'one'}: warning: state axis 'left_jaw'")
+
+
 def tiny_config(folder):
     path = folder / "config.json"
     path.write_text(json.dumps(to_json(tiny.MODEL)))

@@ -1,9 +1,12 @@
 """One folder, one set of settings."""
 
 import pytest
+import ranks
 
+from takt.folder_lock import FolderInUseError, FolderLock
 from takt.recipes import run_folder
-from takt.recipes.run_folder import claim
+from takt.recipes.run_folder import claim, only_run
+from takt.training.parallel import launch
 from takt.types import TaktError
 
 SETTINGS = {"episodes": 3, "training": {"lr": 1e-3, "points": (1, 2)}}
@@ -65,3 +68,23 @@ def test_the_option_is_named_where_what_follows_from_it_differs(tmp_path):
     claim(tmp_path / "old", {"training": {"steps": 5}})
     with pytest.raises(TaktError, match="training.steps: 5, now 9"):
         claim(tmp_path / "old", {"training": {"steps": 9}, "asked": {"--scale": 0.2}})
+
+
+def test_one_run_at_a_time_is_at_work_in_a_folder(tmp_path):
+    folder = tmp_path / "run"
+    refused = pytest.raises(FolderInUseError, match="run: expected to be the only writer")
+    with only_run(folder), refused, only_run(folder):
+        pytest.fail("two runs")
+    assert not folder.exists()  # it kept nothing
+    with only_run(folder):
+        claim(folder, SETTINGS)
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+
+
+def test_ranks_ask_for_their_folder_once_and_are_refused_together(tmp_path):
+    lock = FolderLock(tmp_path)
+    with pytest.raises(TaktError, match="expected to be the only writer"):
+        launch(ranks.enter, 2, tmp_path)
+    lock.release()
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["refused-0", "refused-1"]

@@ -92,18 +92,20 @@ def test_a_dataset_becomes_a_policy_of_its_body(name, init, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("contract", "objective", "losses"),
+    ("contract", "objective", "losses", "prefix"),
     [
-        ("causal", "synchronous", {"loss"}),
-        ("training_time_rtc", "prefixed", {"loss"}),
-        ("xr0_posttrain", "released", {"loss", "mse", "frequency"}),
+        ("causal", "synchronous", {"loss"}, 0),
+        ("xr0_posttrain", "synchronous", {"loss"}, 0),
+        ("training_time_rtc", "prefixed", {"loss"}, 6),
+        ("xr0_posttrain", "released", {"loss", "mse", "frequency"}, 6),
     ],
 )
-def test_baselines_are_settings_of_the_same_code(contract, objective, losses, init, tmp_path):
+def test_baselines_are_settings(contract, objective, losses, prefix, init, tmp_path):
     config = replace(CONFIG, contract=contract, objective=objective)
     reports = train(FIXTURES / "v30_video_0.6.1", init, tmp_path, config)
     assert set(reports[-1].losses) == losses
-    assert load_checkpoint(tmp_path / "policy").model.config.contract.name == contract
+    stored = load_checkpoint(tmp_path / "policy").model.config.contract
+    assert (stored.name, stored.max_prefix) == (contract, prefix)
 
 
 def test_conversations_are_learnt_beside_the_frames(init, tmp_path):
@@ -111,19 +113,15 @@ def test_conversations_are_learnt_beside_the_frames(init, tmp_path):
     rows = [Row(id=str(k), images=(image,), turns=(Turn("What?", "Grey."),)) for k in range(3)]
     write_rows(tmp_path / "set.jsonl", rows)
     (tmp_path / "set.images" / "00000001.jpg").write_bytes(b"no image")
-    config = replace(
-        CONFIG,
-        steps=3,
-        batch=4,
-        frames_per_conversation=2,
-        conversations=(tmp_path / "set.jsonl",),
-    )
+    words = (tmp_path / "set.jsonl",)
+    config = replace(CONFIG, steps=3, batch=4, frames_per_conversation=2, conversations=words)
     with pytest.raises(BadRowError, match=r"set.jsonl: row 2: .*00000001.jpg.*--skip-bad"):
         train(FIXTURES / "v21_image_0.3.2", init, tmp_path, config)
     reports = train(FIXTURES / "v21_image_0.3.2", init, tmp_path, replace(config, skip_bad=True))
     assert all(report.losses["words"] > 0 for report in reports)
     validation = json.loads((tmp_path / "validation.json").read_text())
     assert "1 damaged rows" in validation["left_out_conversations"]
+    assert load_checkpoint(tmp_path / "policy").has_words is True
 
 
 def test_conversations_need_a_vlm_that_learns(tmp_path):
@@ -135,8 +133,8 @@ def test_conversations_need_a_vlm_that_learns(tmp_path):
 
 def test_what_was_stored_as_half_stays_so_and_old_bodies_stay(init, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir()
-    second.mkdir()
+    for folder in (first, second):
+        folder.mkdir()
     train(FIXTURES / "v21_image_0.3.2", init, first)
     train(FIXTURES / "v21_image_0.3.2", first / "policy", second)
     checkpoint = load_checkpoint(second / "policy", dtype=None)
@@ -224,7 +222,7 @@ def test_the_chunk_is_a_second_unless_the_checkpoint_or_the_user_says_else(frame
     assert choose_horizon(CONFIG, replace(tiny.BODY, rate_hz=3.0), None, 6) == (8, 4)
     assert choose_horizon(CONFIG, tiny.BODY, known, 2) == (4, 3)
     assert choose_horizon(replace(CONFIG, horizon=6), tiny.BODY, known, 2) == (6, 3)
-    with pytest.raises(TaktError, match="T=4.*up to 6.*hf_release"):
+    with pytest.raises(TaktError, match="T=4.*up to 6.*--objective synchronous"):
         choose_horizon(CONFIG, tiny.BODY, known, 6)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import ranks
 import tiny
 
 from takt.datasets.body import BodyEpisodes
@@ -13,6 +14,8 @@ from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
 from takt.training.frame_cache import NoEpisodeError, held_out_frames, load_body_frames, load_frames
 from takt.training.frames import stack_episodes
+from takt.training.parallel import launch
+from takt.types import TaktError
 
 
 def grow(root, seed):
@@ -40,6 +43,16 @@ def test_a_grown_dataset_is_decoded_again(tmp_path):
     before = len(load(data, cache))
     grow(data, 1)
     assert len(load(data, cache)) == 2 * before
+
+
+def test_mended_metadata_is_read_again(tmp_path):
+    data, cache = tmp_path / "data", tmp_path / "frames"
+    grow(data, 0)
+    load(data, cache)
+    info = data / "meta" / "info.json"
+    info.write_text(info.read_text().replace('"robot_type": "tiny"', '"robot_type": "mended"'))
+    load(data, cache)
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_chosen_episodes_are_decoded_one_by_one_and_fitted(tmp_path):
@@ -86,6 +99,18 @@ def test_damaged_episodes_are_left_out_by_wish_and_named(tmp_path):
     none, unread = held_out_frames(source, (1,), cache, tiny.MODEL, skip_bad=True)
     assert none is None
     assert unread == found.damaged  # counted all the same
+
+
+def test_ranks_agree_that_all_is_damaged_and_end_together(tmp_path):
+    data, cache = tmp_path / "data", tmp_path / "frames"
+    grow(data, 0)
+    for video in data.rglob("*.mp4"):
+        video.write_bytes(video.read_bytes()[:50])
+    with pytest.raises(TaktError, match=r"^.*episode 0.*--skip-bad"):
+        launch(ranks.read_what_is_damaged, 2, data, cache)
+    found = [(cache / f"rank-{rank}").read_text() for rank in range(2)]
+    assert found[0] == found[1]
+    assert "episode 0" in found[0]
 
 
 def test_one_episode_is_in_memory_at_a_time(tmp_path):

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import tiny
 
+from takt.benchmarks.checkpoint import read_chunking
+from takt.benchmarks.player import chain
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.writer import LeRobotWriter
+from takt.policies.xr0.checkpoint import load_checkpoint
 from takt.policies.xr0.policy import XR0Policy
+from takt.runtime.chunking import ChunkingError
+from takt.training.flow_objective import SYNCHRONOUS
 from takt.training.pipeline import refine, train
 from takt.types import Observation
 
@@ -89,3 +94,16 @@ def test_refining_starts_from_the_checkpoint_and_keeps_its_statistics(run, data,
     refined, first = plan(tmp_path / "policy", data), plan(out / "policy", data)
     assert not np.array_equal(refined.actions, first.actions)
     np.testing.assert_allclose(refined.actions, first.actions, atol=0.2)
+
+
+def test_what_was_trained_without_prefixes_says_so_until_it_learns_them(data, tmp_path):
+    flow = replace(CONFIG, choice=None, expert=None, objective=SYNCHRONOUS)
+    train(flow, tiny.BODY, data, tmp_path / "frames", tmp_path / "a", lambda *_: None)
+    assert load_checkpoint(tmp_path / "a" / "policy").has_words is False
+    facts = read_chunking(tmp_path / "a" / "policy", tiny.BODY.name)
+    assert facts.max_prefix == 0
+    with pytest.raises(ChunkingError, match="at most 0 actions, as trained"):
+        chain("async", facts, 1)
+    start = tmp_path / "a" / "policy"
+    refine(CONFIG, tiny.BODY, [data], tmp_path / "frames", start, tmp_path / "b", lambda *_: None)
+    assert read_chunking(tmp_path / "b" / "policy", tiny.BODY.name).max_prefix == 6

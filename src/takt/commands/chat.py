@@ -64,12 +64,24 @@ def _answer(config: Config) -> Iterator[str]:
     if config.temperature:
         choice = Sampled(temperature=config.temperature, seed=config.seed)
     images = [read_image(path) for path in config.image]
-    if config.checkpoint is None:
-        print(
-            "takt chat: the shipped nano was trained to act, not to talk: its words are nonsense; "
-            "give --checkpoint for a model that talks",
-            file=sys.stderr,
-        )
     folder = config.checkpoint or packaged_checkpoint("nano_station")
     chat = Chat.load(folder)
+    if not _has_words(folder):
+        which = folder if config.checkpoint else "the shipped nano"
+        print(
+            f"takt chat: {which} was trained to act, not to talk: its words are nonsense; give "
+            "--checkpoint for a model that learnt from text",
+            file=sys.stderr,
+        )
     return chat.answer(chat.prompt(images, config.question), config.max_tokens, choice)
+
+
+def _has_words(folder: Path) -> bool:
+    """What `config.json` says; where it does not, whether the vocabulary is a released model's."""
+    from takt.policies.xr0.checkpoint_files import CONFIG, read_json
+    from takt.policies.xr0.released_config import own_block
+    from takt.policies.xr0.tokenizer import VOCAB_SIZE
+
+    data = read_json(folder / CONFIG)
+    own_vocabulary = data["vlm_config"]["text_config"]["vocab_size"] == VOCAB_SIZE
+    return bool(own_block(data).get("has_words", not own_vocabulary))

@@ -53,23 +53,23 @@ def _require_known(recipe: str, *, wants_plan: bool) -> None:
 
 
 def _run(command: NutStation | Blocks | Ablation | Pretrain | Finetune) -> int:
+    extras = {NutStation: "train,sim,data", Ablation: "train,sim,data", Blocks: "train"}
+    require_extra(extras.get(type(command), "train,data"), "takt train")
+    from takt.recipes.run_folder import only_run
+
     try:
-        match command:
-            case NutStation():
-                require_extra("train,sim,data", "takt train")
-                return _nut_station(command)
-            case Blocks():
-                require_extra("train", "takt train")
-                return _blocks(command)
-            case Ablation():
-                require_extra("train,sim,data", "takt train")
-                return _ablation(command)
-            case Pretrain():
-                require_extra("train,data", "takt train")
-                return _pretrain(command)
-            case Finetune():
-                require_extra("train,data", "takt train")
-                return _finetune(command)
+        with only_run(command.out):
+            match command:
+                case NutStation():
+                    return _nut_station(command)
+                case Blocks():
+                    return _blocks(command)
+                case Ablation():
+                    return _ablation(command)
+                case Pretrain():
+                    return _pretrain(command)
+                case Finetune():
+                    return _finetune(command)
     except KeyboardInterrupt:
         print(f"takt train: interrupted; {_kept(command.out)}", file=sys.stderr)
         return 130
@@ -160,10 +160,10 @@ def _ablation(command: Ablation) -> int:
     _require_sane(command.config.scale)
     from takt.datasets.atomic import write_atomically
     from takt.recipes.ablation import run
-    from takt.recipes.ablation_table import show, table
+    from takt.recipes.ablation_table import CAVEATS, show, table
 
     cells = table(run(command.config, command.out, lambda line: print(line, flush=True)))
-    found = {"cells": [cell.to_json() for cell in cells]}
+    found = {"cells": [cell.to_json() for cell in cells], "caveats": CAVEATS}
     write_atomically(command.out / "ablation.json", json.dumps(found, indent=1).encode())
     print(show(cells))
     if command.json:

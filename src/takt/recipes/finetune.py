@@ -67,20 +67,18 @@ def run(
     """
     from takt.datasets.body import BodyEpisodes
     from takt.datasets.lerobot import LeRobotDataset
-    from takt.training.parallel import launch
+    from takt.training.parallel import launch, on_first_rank
 
     watch.require(simulator=False)
     require_processes("--ranks", ranks)
     _require_parts(config)
     dataset = LeRobotDataset.open(data)
     file = out / BODY_FILE if body is None else body
-    if body is None and not file.exists():
-        _draft(dataset, config.layout, file)
-        log(f"body: drafted from the data; look at every guess in {file}")
+    if body is None:
+        on_first_rank(_draft, dataset, config.layout, file, log)
     spec = load_embodiment(file)
     source = BodyEpisodes.of(dataset, spec)
-    for line in (*_summary(spec), *_warnings(source)):
-        log(line)
+    on_first_rank(_introduce, source, log)
     if config.steps == 0:
         return None
     start = packaged_checkpoint("nano_station") if init is None else init
@@ -112,12 +110,24 @@ def _further(out: Path) -> list[str]:
     ]
 
 
-def _draft(dataset: "LeRobotDataset", layout: str | None, file: Path) -> None:
+def _draft(
+    dataset: "LeRobotDataset", layout: str | None, file: Path, log: Callable[[str], None]
+) -> None:
     from takt.datasets.body import describe
 
+    if file.exists():
+        return
     text = draft_body(describe(dataset), layout)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
+    log(f"body: drafted from the data; look at every guess in {file}")
+
+
+def _introduce(source: "BodyEpisodes", log: Callable[[str], None]) -> None:
+    from takt.recipes.data_warnings import data_warnings
+
+    for line in (*_summary(source.spec), *data_warnings(source)):
+        log(line)
 
 
 def _summary(spec: EmbodimentSpec) -> list[str]:
@@ -132,18 +142,6 @@ def _summary(spec: EmbodimentSpec) -> list[str]:
         lines.append(f"body: state: {listed}")
     views = [f"{c.name} ({c.height} x {c.width}) as {c.view!r}" for c in spec.cameras]
     return [*lines, f"body: cameras: {', '.join(views)}"]
-
-
-def _warnings(source: "BodyEpisodes") -> list[str]:
-    from takt.datasets.doubts import doubts
-    from takt.datasets.errors import DatasetError, RateMismatchError
-
-    try:
-        return [f"warning: {doubt}" for doubt in doubts(source)]
-    except RateMismatchError:
-        raise
-    except DatasetError as error:  # training stops at it, or leaves the episode out
-        return [f"warning: {error}"]
 
 
 def _train(

@@ -153,8 +153,7 @@ def run(
         LayoutMismatchError: bodies use a policy column for different things; shows the slot table.
         TaktError: the mixture or what it names cannot be used, or `out` holds another run.
     """
-    from takt.datasets.lerobot import LeRobotDataset
-    from takt.training.parallel import launch
+    from takt.training.parallel import launch, on_first_rank
 
     require_processes("--ranks", ranks)
     watch.require(simulator=False)
@@ -166,17 +165,33 @@ def run(
     log(slot_table(specs))
     if config.words and not found.conversations:
         raise TaktError(f"expected [[conversations]] in {mixture} for --words, got none")
-    for robot in found.robots:
-        LeRobotDataset.open(robot.data)
     for path in found.conversations:
         if not path.exists():
             raise TaktError(f"{mixture}: expected conversations at {path}, got nothing there")
+    on_first_rank(_look_at, found, specs, log)
     settings = _settings(config, found, specs)
     if is_claimed(out):
         claim(out, settings)
     if not is_complete(out / "policy"):
         launch(_train, ranks, config, found, specs, out, watch, settings)
     return out / "policy"
+
+
+def _look_at(
+    mixture: MixtureFile, specs: Sequence[EmbodimentSpec], log: Callable[[str], None]
+) -> None:
+    """Say what of each dataset trains badly; what cannot be used at all is raised."""
+    from takt.datasets.body import BodyEpisodes
+    from takt.datasets.lerobot import LeRobotDataset
+    from takt.recipes.data_warnings import data_warnings
+
+    sources = [
+        BodyEpisodes.of(LeRobotDataset.open(robot.data), spec)
+        for robot, spec in zip(mixture.robots, specs, strict=True)
+    ]
+    for source in sources:
+        for line in data_warnings(source):
+            log(f"{source.dataset.metadata.root}: {line}")
 
 
 def _settings(

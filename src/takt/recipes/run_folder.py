@@ -2,10 +2,12 @@
 
 import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from takt.folder_lock import FolderLock
 from takt.training.metrics import NAME
 from takt.types import EmbodimentSpec, TaktError
 
@@ -15,6 +17,31 @@ _HELD: dict[Path, IO[str]] = {}
 """Settings of this process's runs: locked, as their folders are, until it ends in whatever way."""
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """No other run is at work in `folder` meanwhile, or in one that is killed; makes it if missing.
+
+    Under torchrun every rank calls it and the first one holds the lock.
+
+    Raises:
+        TaktError: another run is at work there (`FolderInUseError` on the first rank).
+    """
+    from takt.training.parallel import join, on_first_rank
+
+    join()
+    locks: list[FolderLock] = []
+    made = not folder.exists()
+    on_first_rank(lambda: locks.append(FolderLock(folder)))
+    try:
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
+            if made:
+                with suppress(OSError):  # it is empty where the run was refused
+                    folder.rmdir()
 
 
 def claim(

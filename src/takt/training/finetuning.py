@@ -30,7 +30,7 @@ from takt.training.batches import Batch, Batcher
 from takt.training.body_statistics import fit_body, require_alive
 from takt.training.engine import ENGINES
 from takt.training.finetune_config import FinetuneConfig
-from takt.training.flow_objective import OBJECTIVES
+from takt.training.flow_objective import OBJECTIVES, trained_contract
 from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import fitted_frames, held_out_frames, hold_out
 from takt.training.frames import Frames
@@ -38,7 +38,7 @@ from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
 from takt.training.mixture import CoTraining
 from takt.training.model_size import is_small, save_every_s
-from takt.training.parallel import barrier, device, on_first_rank, rank, world_size
+from takt.training.parallel import device, on_first_rank, rank, world_size
 from takt.training.shards import Shard
 from takt.training.stage import Source
 from takt.training.validation import BATCH, open_loop_error
@@ -92,10 +92,13 @@ def finetune(
     checkpoint.bodies[spec.name] = _statistics(checkpoint, frames, spec, config)
     batcher = Batcher.of(checkpoint, spec, [frames])
     words = open_conversations(config.conversations, checkpoint, skip_bad=config.skip_bad)
+    if words is not None:
+        checkpoint = replace(checkpoint, has_words=True)
     on_first_rank(begin)
     measures = replace(measures, held_out=unseen)
     _train(checkpoint, batcher, words, config, out, report, measures, spec)
-    if rank() == 0:
+
+    def finish() -> None:
         save_checkpoint(out / "policy", checkpoint, stored_dtype(init))
         result: dict[str, object] = {"episodes": list(held_out)}
         result["damaged_episodes"] = [*trained_on.damaged, *unread]
@@ -104,7 +107,8 @@ def finetune(
             result["left_out_conversations"] = words.left_out()
         result |= _errors(checkpoint, batcher, frames, unseen, spec, config)
         write_atomically(out / "validation.json", (json.dumps(result, indent=1) + "\n").encode())
-    barrier()  # what is read next is there
+
+    on_first_rank(finish)
 
 
 def _errors(
@@ -160,13 +164,14 @@ def open_start(init: Path, config: FinetuneConfig) -> Checkpoint:
             ) from error
         checkpoint = load_checkpoint(init, contract, dtype=dtype)
     model = checkpoint.model
+    contract = contract or model.config.contract
     if config.lora is None:
         for name, part in model.named_children():
             if name != "vlm" or config.freeze != "vlm":
                 part.float()
     model.config = replace(
         model.config,
-        contract=contract or model.config.contract,
+        contract=trained_contract(contract, OBJECTIVES[config.objective]),
         image_pixels=config.image_pixels or model.config.image_pixels,
     )
     return checkpoint
@@ -189,7 +194,7 @@ def choose_horizon(
         raise TaktError(
             f"expected 0 < T_e <= T and a prefix shorter than T, got T_e={execute}, T={horizon} "
             f"and prefixes of up to {max_prefix}; change --horizon or --execute, or choose "
-            "--contract hf_release, which has no prefix"
+            "--objective synchronous, which trains no prefix"
         )
     return horizon, execute
 

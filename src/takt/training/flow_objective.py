@@ -4,9 +4,10 @@ Options are named after their source where the two differ (paper section 2.3; re
 The longest prefix is not here but in the forward contract (`max_prefix`), which weights carry.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from takt.policies.xr0.config import CONTRACTS, Contract
 from takt.types import TaktError
 
 Each = Literal["batch", "sample"]
@@ -125,6 +126,18 @@ class FlowObjective:
     weight: OnlineError | None = None
     frequency: FrequencyLoss | None = None
     mse_factor: float = 1.0
+
+
+def trained_contract(contract: Contract, objective: FlowObjective) -> Contract:
+    """What weights of `contract` are stored under after `objective`, so that nobody misuses them.
+
+    Without prefixes they allow none. With them they allow what the contract of that name does, also
+    where they began as weights that had seen none.
+    """
+    if objective.prefix is None:
+        return replace(contract, max_prefix=0)
+    named = CONTRACTS.get(contract.name, contract)
+    return replace(contract, max_prefix=contract.max_prefix or named.max_prefix)
 
 
 SYNCHRONOUS = FlowObjective(prefix=None)

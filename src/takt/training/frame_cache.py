@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from takt.datasets.merging import split_episodes
 from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.images import fit_images
 from takt.training.frames import SHARDS, Fit, Frames, stack_episodes
-from takt.training.parallel import barrier, rank
+from takt.training.parallel import on_first_rank
 from takt.training.sharded_images import ShardedImages
 from takt.types import EmbodimentSpec
 
 _DAMAGED = "damaged.json"
+_READ_METADATA = ("info.json", "episodes.jsonl", "tasks.jsonl")
 
 
 def load_frames(
@@ -34,7 +36,7 @@ def load_frames(
     """The frames of each dataset, decoded into a folder of its own under `cache` if need be.
 
     The folder's name tells the dataset's files and what was taken from them: one that has changed
-    is decoded again. The first rank decodes, the others wait.
+    is decoded again. The first rank decodes, the others wait; all end if it cannot.
     """
     folders = [cache / _fingerprint(root, spec, (points_key, plan_key)) for root in data]
     for root, folder in zip(data, folders, strict=True):
@@ -44,7 +46,6 @@ def load_frames(
             stack_episodes(episodes, spec, points_key, plan_key).save(draft)
 
         _decode_once(folder, decode)
-    barrier()
     return [Frames.map(folder) for folder in folders]
 
 
@@ -53,11 +54,8 @@ class NoEpisodeError(DatasetError):
 
     def __init__(self, root: Path, damaged: Sequence[EpisodeError]) -> None:
         """Show the first of them."""
-        super().__init__(
-            root,
-            f"expected an episode that can be read, got {len(damaged)} damaged ones; the first: "
-            f"{damaged[0]}",
-        )
+        first = f" damaged ones; the first: {damaged[0]}" if damaged else "; record one first"
+        super().__init__(root, f"expected an episode that can be read, got {len(damaged)}{first}")
         self.damaged = tuple(map(str, damaged))
 
 
@@ -90,11 +88,12 @@ def load_body_frames(
     taken = (source.state, source.actions, tuple(episodes), image_size)
     folder = cache / _fingerprint(root, source.spec, taken)
     _decode_once(folder, lambda draft: _shard(source, episodes, fit, draft, skip_bad=skip_bad))
-    barrier()
     stored = json.loads((folder / _DAMAGED).read_text())
     damaged = [EpisodeError(Path(path), *rest) for path, *rest in stored]
     if damaged and not skip_bad:
         raise BadEpisodeError(damaged[0])
+    if len(damaged) == len(episodes):
+        raise NoEpisodeError(root, damaged)
     return BodyFrames(frames=Frames.map(folder), damaged=tuple(map(str, damaged)))
 
 
@@ -142,7 +141,12 @@ def hold_out(count: int, share: float, seed: int) -> tuple[tuple[int, ...], tupl
 
 
 def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:
-    if rank() == 0 and not folder.exists():
+    """Every rank calls; what ends the first one's decoding ends them all."""
+    on_first_rank(_decode, folder, decode)
+
+
+def _decode(folder: Path, decode: Callable[[Path], None]) -> None:
+    if not folder.exists():
         draft = folder.with_suffix(".draft")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -153,6 +157,7 @@ def _decode_once(folder: Path, decode: Callable[[Path], None]) -> None:
 def _shard(
     source: BodyEpisodes, episodes: Sequence[int], fit: Fit, draft: Path, *, skip_bad: bool
 ) -> None:
+    """Where every episode is damaged, no frames but what is wrong: each rank reads it."""
     names = [camera.name for camera in source.spec.cameras]
     parts: list[Frames] = []
     damaged: list[EpisodeError] = []
@@ -179,8 +184,9 @@ def _shard(
         if not parts:
             raise NoEpisodeError(source.dataset.metadata.root, damaged)
 
-    shards = FrameShards.build(decoded(), names, draft / SHARDS)
-    replace(Frames.join(parts), images=ShardedImages(shards)).save(draft)
+    with suppress(NoEpisodeError):
+        shards = FrameShards.build(decoded(), names, draft / SHARDS)
+        replace(Frames.join(parts), images=ShardedImages(shards)).save(draft)
     stored = [(str(error.path), error.episode, error.reason, error.frame) for error in damaged]
     (draft / _DAMAGED).write_text(json.dumps(stored))
 
@@ -190,7 +196,9 @@ def _fingerprint(root: Path, spec: EmbodimentSpec, taken: tuple[object, ...]) ->
     columns = [field.name for field in fields(Frames)]  # of another layout: decode again
     facts = [repr((str(root.resolve()), spec.name, cameras, *taken, columns))]
     for path in sorted(root.rglob("*")):
-        if path.suffix in (".parquet", ".mp4"):  # JSON is rewritten whenever a writer opens it
+        if path.suffix in (".parquet", ".mp4"):
             stat = path.stat()
             facts.append(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}")
+        elif path.name in _READ_METADATA:  # rewritten as they are whenever a writer opens it
+            facts.append(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

@@ -8,6 +8,7 @@ import atexit
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing import get_context
@@ -29,6 +30,7 @@ from takt.types import TaktError
 
 # Others wait while one rank records or decodes data; launchers notice a rank that died.
 _PATIENCE = timedelta(days=2)
+_LONGEST = 1 << 14  # bytes of a message from rank to rank
 
 
 def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # noqa: ANN401
@@ -109,10 +111,22 @@ def barrier() -> None:
 
 
 def on_first_rank(work: Callable[..., object], *arguments: Any) -> None:  # noqa: ANN401
-    """Run `work(*arguments)` on one rank while the others wait."""
+    """Run `work(*arguments)` on one rank while the others wait.
+
+    Raises:
+        TaktError: on the others, with what `work` raised on the first: none goes on alone.
+    """
+    failure: Exception | None = None
     if rank() == 0:
-        work(*arguments)
-    barrier()
+        try:
+            work(*arguments)
+        except Exception as error:
+            failure = error
+    message = _told_by_first("" if failure is None else _told(failure) or _traced(failure))
+    if failure is not None:
+        raise failure
+    if message:
+        raise TaktError(message)
 
 
 def agree(value: bool) -> bool:
@@ -122,6 +136,32 @@ def agree(value: bool) -> bool:
     flag = torch.tensor([float(value)], device=device())
     dist.broadcast(flag, 0)
     return bool(flag.item())
+
+
+def _told_by_first(message: str) -> str:
+    """The first rank's `message`, on all, once all are here."""
+    if not dist.is_initialized():
+        return message
+    text = message.encode()[:_LONGEST]
+    letters = torch.zeros(_LONGEST, dtype=torch.uint8)
+    letters[: len(text)] = torch.tensor(list(text), dtype=torch.uint8)
+    letters = letters.to(device())
+    dist.broadcast(letters, 0)
+    barrier()
+    return bytes(letters.tolist()).rstrip(b"\0").decode(errors="ignore")
+
+
+def _told(error: Exception) -> str | None:
+    """What a user is told of an error that was foreseen."""
+    if isinstance(error, TaktError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return "the disk is full; make room, run it again to go on"
+    return None
+
+
+def _traced(error: Exception) -> str:
+    return "the first rank failed:\n" + "".join(traceback.format_exception(error))
 
 
 def mean(values: Tensor) -> Tensor:
@@ -164,12 +204,9 @@ def _run(
     dist.init_process_group("gloo", rank=index, world_size=ranks, timeout=_PATIENCE)
     try:
         work(*arguments)
-    except TaktError as error:
-        messages.send_bytes(str(error).encode())
-        raise
-    except OSError as error:
-        if error.errno in NO_SPACE:
-            messages.send_bytes(b"the disk is full; make room, run it again to go on")
+    except Exception as error:
+        if message := _told(error):
+            messages.send_bytes(message.encode())
         raise
     finally:
         dist.destroy_process_group()

@@ -1,7 +1,7 @@
 """A recipe's stages in turn over one policy, each resumable; every phase ends in a checkpoint."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from takt.training.batches import Batcher
 from takt.training.body_statistics import fit_body, require_alive
 from takt.training.choice_pretraining import ChoicePretraining
 from takt.training.engine import REPLICATED, Engine
-from takt.training.flow_objective import FlowObjective
+from takt.training.flow_objective import FlowObjective, trained_contract
 from takt.training.flow_training import FlowTraining
 from takt.training.frame_cache import load_frames
 from takt.training.frame_questions import FrameQuestions
@@ -31,7 +31,7 @@ from takt.training.frames import Frames
 from takt.training.loop import LoopConfig, StepReport, train_stage
 from takt.training.measures import NOTHING, Measures
 from takt.training.mixture import CoTraining, Mixture, RobotFrames
-from takt.training.parallel import barrier, rank
+from takt.training.parallel import on_first_rank
 from takt.training.stage import Stage
 from takt.training.vision_language import Conversations, Converse, VisionLanguage
 from takt.types import EmbodimentSpec, TaktError
@@ -150,9 +150,8 @@ def train_frames(
     start = begin(config) if start is None else start
     fit_bodies(start, robots, config)
     names = [name for name in STAGES if getattr(config, name) is not None]
-    run_stages(names, start, robots, config, out, report, converse, measures)
-    if rank() == 0:
-        save_checkpoint(out / "policy", start, WEIGHTS_DTYPE)
+    trained = run_stages(names, start, robots, config, out, report, converse, measures)
+    on_first_rank(save_checkpoint, out / "policy", trained, WEIGHTS_DTYPE)
 
 
 def fit_bodies(start: Checkpoint, robots: Sequence[RobotFrames], config: TrainingConfig) -> None:
@@ -178,7 +177,8 @@ def begin(config: TrainingConfig, backbone: Path | None = None) -> Checkpoint:
     torch.manual_seed(config.seed)
     model = XR0(config.model)
     tokenizer = build_tokenizer() if backbone is None else load_backbone(model, backbone)
-    return Checkpoint(model=model, tokenizer=tokenizer, bodies={})
+    has_words = backbone is not None
+    return Checkpoint(model=model, tokenizer=tokenizer, bodies={}, has_words=has_words)
 
 
 def refine(
@@ -200,8 +200,7 @@ def refine(
     frames = load_frames(data, cache, spec, config.grounding.key, config.plan_key)
     robots = [RobotFrames(spec=spec, frames=frames)]
     run_stages(("refine",), checkpoint, robots, config, out, report, measures=measures)
-    if rank() == 0:
-        save_checkpoint(out / "policy", checkpoint, WEIGHTS_DTYPE)
+    on_first_rank(save_checkpoint, out / "policy", checkpoint, WEIGHTS_DTYPE)
 
 
 def run_stages(
@@ -213,21 +212,24 @@ def run_stages(
     report: Report,
     converse: Converse | None = None,
     measures: Measures = NOTHING,
-) -> None:
+) -> Checkpoint:
     """Run the named stages on the checkpoint's model; each keeps its state in `out/NAME`.
 
-    `measures` look at the first body. What all but the last have made is a checkpoint, too:
-    `out/after-NAME`.
+    Returns the checkpoint, which then knows what it has learnt. What all but the last have made is
+    one, too: `out/after-NAME`. `measures` look at the first body.
     """
     spec, policy, mirror = robots[0].spec, checkpoint.model, config.grounding.mirror
+    contract = trained_contract(policy.config.contract, config.objective)
+    policy.config = replace(policy.config, contract=contract)
     batchers = [Batcher.of(checkpoint, robot.spec, robot.frames, mirror) for robot in robots]
-    robot_data = batchers[0]
-    if len(robots) > 1:
-        robot_data = Mixture(batchers, [robot.share for robot in robots])
+    shares = [robot.share for robot in robots]
+    robot_data = Mixture(batchers, shares) if len(robots) > 1 else batchers[0]
     talk = converse and Conversations(converse, config.model, checkpoint.tokenizer)
     for name in names:
         loop: LoopConfig = getattr(config, name)
         rest = loop, out / name, partial(report, name), config.engine
+        if talk and name in ("words", *config.co_trained):
+            checkpoint = replace(checkpoint, has_words=True)
         if name == "words":
             if talk is None:
                 raise TaktError("expected conversations for the stage of words, got none")
@@ -239,10 +241,14 @@ def run_stages(
                 source = CoTraining(robot_data, talk, config.frames_per_conversation)
             checks = measures.checks(name, stage, batchers[0], checkpoint, spec, loop)
             train_stage(stage, source, *rest, checks)
-        after = out / f"after-{name}"
-        if name != names[-1] and rank() == 0 and not is_complete(after):
-            save_checkpoint(after, checkpoint, WEIGHTS_DTYPE)
-        barrier()
+        if name != names[-1]:
+            on_first_rank(_keep, out / f"after-{name}", checkpoint)
+    return checkpoint
+
+
+def _keep(folder: Path, checkpoint: Checkpoint) -> None:
+    if not is_complete(folder):
+        save_checkpoint(folder, checkpoint, WEIGHTS_DTYPE)
 
 
 def fit(sources: Sequence[Frames], spec: EmbodimentSpec, config: TrainingConfig) -> BodyStatistics:

@@ -31,17 +31,21 @@ from takt.policies.xr0.preprocessor_config import (
     with_image_settings,
 )
 from takt.policies.xr0.quantisation import QuantisedLinear
-from takt.policies.xr0.released_config import from_json, stored_contract, to_json
+from takt.policies.xr0.released_config import from_json, own_block, stored_contract, to_json
 from takt.policies.xr0.weights import load_weights, write_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """An opened checkpoint; `bodies` by embodiment name."""
+    """An opened checkpoint; `bodies` by embodiment name.
+
+    `has_words`: whether its language model learnt from text, None where `config.json` does not say.
+    """
 
     model: XR0
     tokenizer: Tokenizer
     bodies: dict[str, BodyStatistics]
+    has_words: bool | None = None
 
     def body(self, name: str) -> BodyStatistics:
         """Statistics of a body; an unknown name lists the known ones."""
@@ -75,7 +79,10 @@ def save_checkpoint(
     checkpoint.tokenizer.save(str(directory / TOKENIZER))
     bodies = {name: body_json(body) for name, body in checkpoint.bodies.items()}
     preprocessor = {**image_settings(model.config), "action_config": bodies}
-    _write_json(directory / CONFIG, to_json(model.config))
+    config = to_json(model.config)
+    if checkpoint.has_words is not None:
+        config["takt"]["has_words"] = checkpoint.has_words
+    _write_json(directory / CONFIG, config)
     _write_json(directory / PREPROCESSOR, preprocessor)
     write_weights(directory, model.state_dict().items(), dtype)
 
@@ -109,7 +116,8 @@ def load_checkpoint(
     bodies = read_bodies(preprocessor, config)
     tokenizer = read_tokenizer(directory / TOKENIZER)
     model = load_weights(config, directory, dtype=dtype, device=device)
-    return Checkpoint(model=model, tokenizer=tokenizer, bodies=bodies)
+    words = own_block(data).get("has_words")
+    return Checkpoint(model=model, tokenizer=tokenizer, bodies=bodies, has_words=words)
 
 
 def _require_plain(model: XR0) -> None:
