@@ -74,7 +74,8 @@ def test_video_shorter_than_its_episode(copy_fixture: Copy) -> None:
     root = copy_fixture(V30_VIDEO)
     path = some(root, "*.mp4")
     frames = np.zeros((18, 64, 64, 3), np.uint8)
-    path.write_bytes(video.encode(frames, 10.0))
+    with path.open("wb") as file:
+        video.encode(frames, 10.0, file)
     with pytest.raises(CorruptFileError, match=r"frame at 1\.8.* s, found none .18 of 20"):
         read_all(root)
     assert len(inspect(LeRobotDataset.open(root)).problems) == 1
@@ -140,7 +141,8 @@ def test_rows_at_another_rate(copy_fixture: Copy, edit_info: Edit, name: str) ->
 def test_video_at_another_rate(copy_fixture: Copy) -> None:
     root = copy_fixture(V21_VIDEO)
     path = some(root, "*.mp4")
-    path.write_bytes(video.encode(np.zeros((40, 64, 64, 3), np.uint8), 20.0))
+    with path.open("wb") as file:
+        video.encode(np.zeros((40, 64, 64, 3), np.uint8), 20.0, file)
     with pytest.raises(RateMismatchError, match="expected 10 fps .* runs at 20 fps"):
         read_all(root)
 

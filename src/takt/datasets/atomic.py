@@ -3,14 +3,17 @@
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 SUFFIX = ".tmp"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a kill or power cut leaves the old file or the new one.
+@contextlib.contextmanager
+def open_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is at `path` once the block ends; a kill or power cut leaves what was there.
 
     The temporary file lies beside it: a rename is atomic within one file system only. Its name
     ends in ".tmp", which no reader of the dataset globs for.
@@ -22,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + SUFFIX)
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -31,6 +34,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, as `open_atomically` does."""
+    with open_atomically(path) as file:
+        file.write(content)
 
 
 def sync_directory(folder: Path) -> None:

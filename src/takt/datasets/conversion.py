@@ -8,15 +8,13 @@ from pathlib import Path
 from takt.datasets.atomic import write_atomically
 from takt.datasets.errors import (
     BadEpisodeError,
-    CameraMismatchError,
     CorruptFileError,
     DatasetError,
     EpisodeError,
     FeatureMismatchError,
 )
-from takt.datasets.fit import check_fit
+from takt.datasets.fit import check_fit, require_even
 from takt.datasets.metadata import read_json
-from takt.datasets.schema import Schema
 from takt.datasets.source import EpisodeSource
 from takt.datasets.writer import LeRobotWriter
 from takt.types import Episode
@@ -75,7 +73,7 @@ def convert(
         DatasetError: `root` cannot be written.
     """
     schema = source.schema
-    _require_even(schema, root)
+    require_even(schema.spec, root)
     require_own(root)
     with LeRobotWriter(root, schema.spec, extras=schema.extras, touch=schema.touch) as writer:
         journal = _Journal(root, origin)
@@ -100,18 +98,6 @@ def _checked(source: EpisodeSource, index: int) -> Episode:
     except DatasetError as error:
         raise EpisodeError.of(error, index) from error
     return episode
-
-
-def _require_even(schema: Schema, root: Path) -> None:
-    """H.264 stores colour at half the resolution."""
-    odd = [c for c in schema.spec.cameras if c.height % 2 or c.width % 2]
-    if odd:
-        camera = odd[0]
-        raise CameraMismatchError(
-            root,
-            f"camera {camera.name!r}: expected an even height and width for H.264 video, got "
-            f"{camera.height} x {camera.width}",
-        )
 
 
 def require_own(root: Path) -> None:

@@ -15,6 +15,19 @@ from takt.datasets.schema import Schema
 from takt.types import EmbodimentSpec, Episode
 
 
+def require_even(spec: EmbodimentSpec, root: Path) -> None:
+    """Raise a `CameraMismatchError` for images that H.264, which stores colour at half the
+    resolution, cannot hold."""
+    odd = [camera for camera in spec.cameras if camera.height % 2 or camera.width % 2]
+    if odd:
+        camera = odd[0]
+        raise CameraMismatchError(
+            root,
+            f"camera {camera.name!r}: expected an even height and width for H.264 video, got "
+            f"{camera.height} x {camera.width}",
+        )
+
+
 def check_fit(episode: Episode, schema: Schema, root: Path) -> None:
     """Refuse an episode that the dataset in `root` has no columns, cameras or times for.
 

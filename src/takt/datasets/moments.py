@@ -44,20 +44,28 @@ class Moments:
 
     @classmethod
     def of_images(cls, frames: np.ndarray) -> "Moments":
-        """Per channel of (tick, height, width, 3) uint8, from a sample of the frames."""
-        sample = frames[::IMAGE_STRIDE]
-        whole = cls.of(sample.reshape(-1, sample.shape[-1]))
+        """Per channel of (tick, height, width, 3) uint8, from a sample of the frames.
+
+        Values are counted frame by frame, so that mapped frames need not fit into memory.
+        """
+        sample, levels = frames[::IMAGE_STRIDE], np.arange(256)
+        counts = np.zeros((3, 256), np.int64)
+        for frame in sample:
+            counts += [np.bincount(frame[..., k].ravel(), minlength=256) for k in range(3)]
+        shares = counts / counts.sum(1, keepdims=True)
+        mean = shares @ levels
+        std = np.sqrt((shares * (levels - mean[:, None]) ** 2).sum(1))
 
         def share(values: np.ndarray) -> np.ndarray:
             return values.reshape(-1, 1, 1) / 255.0
 
         return cls(
             count=len(sample),
-            min=share(whole.min),
-            max=share(whole.max),
-            mean=share(whole.mean),
-            std=share(whole.std),
-            quantiles={name: share(values) for name, values in whole.quantiles.items()},
+            min=share(_counted_quantile(counts, 0.0)),
+            max=share(_counted_quantile(counts, 1.0)),
+            mean=share(mean),
+            std=share(std),
+            quantiles={n: share(_counted_quantile(counts, at)) for n, at in QUANTILES.items()},
         )
 
     @classmethod
@@ -102,3 +110,11 @@ class Moments:
 def _quantiles(rows: np.ndarray) -> dict[str, np.ndarray]:
     values = np.quantile(rows, list(QUANTILES.values()), axis=0).astype(np.float64)
     return dict(zip(QUANTILES, values, strict=True))
+
+
+def _counted_quantile(counts: np.ndarray, at: float) -> np.ndarray:
+    """Of values 0..255 that are there `counts` (channel, 256) times, as NumPy interpolates."""
+    rank = at * (counts[0].sum() - 1)
+    cumulative = counts.cumsum(1)
+    low, high = ((cumulative <= end).sum(1) for end in (np.floor(rank), np.ceil(rank)))
+    return low + (rank - np.floor(rank)) * (high - low)

@@ -1,12 +1,12 @@
 """Encoding and decoding of camera streams (PyAV)."""
 
 import contextlib
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -38,11 +38,13 @@ REFORMAT_THREADS = 1
 TOLERANCE_S = 1e-3
 
 
-def encode(frames: np.ndarray, rate_hz: float) -> bytes:
-    """(tick, height, width, 3) uint8 RGB as an H.264 mp4; frame i is shown at i / rate_hz."""
-    buffer = io.BytesIO()
+def encode(frames: np.ndarray, rate_hz: float, file: IO[bytes]) -> None:
+    """(tick, height, width, 3) uint8 RGB as an H.264 mp4; frame i is shown at i / rate_hz.
+
+    Frame by frame, so that mapped ones need not fit into memory.
+    """
     _, height, width, _ = frames.shape
-    with av.open(buffer, "w", format="mp4") as container:
+    with av.open(file, "w", format="mp4") as container:
         rate = Fraction(rate_hz).limit_denominator(1001)
         stream = container.add_stream(CODEC, rate=rate, options=ENCODER_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, PIXEL_FORMAT
@@ -52,7 +54,6 @@ def encode(frames: np.ndarray, rate_hz: float) -> bytes:
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(_reformat(reformatter, frame, PIXEL_FORMAT)))
         container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from takt.datasets import schema, video
-from takt.datasets.atomic import NO_SPACE, SUFFIX, write_atomically
+from takt.datasets.atomic import NO_SPACE, SUFFIX, open_atomically, write_atomically
 from takt.datasets.errors import (
     DiskFullError,
     FeatureMismatchError,
@@ -145,8 +145,8 @@ class LeRobotWriter:
     def _write_episode(self, episode: Episode, index: int) -> None:
         first_row = sum(self._lengths)
         for name, key in self._schema.camera_keys().items():
-            content = video.encode(episode.images[name], self.spec.rate_hz)
-            write_atomically(self._file(schema.VIDEO_PATH, index, key), content)
+            with open_atomically(self._file(schema.VIDEO_PATH, index, key)) as file:
+                video.encode(episode.images[name], self.spec.rate_hz, file)
         tasks = list(dict.fromkeys([*self._tasks, *schema.episode_tasks(episode)]))
         if tasks != self._tasks:
             content = schema.parquet_bytes(schema.tasks_table(tasks))

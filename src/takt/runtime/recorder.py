@@ -4,26 +4,37 @@ Rows go to a spool file as they happen; a process of its own turns finished spoo
 An episode that a kill cut short is there up to its last written row: the next recorder keeps it.
 """
 
+import contextlib
+import logging
 import multiprocessing
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from takt.folder_lock import FolderLock
 from takt.processes import deaf_to_interrupts
-from takt.runtime.spool import End, Row, Spool, read_spool, wall_s
+from takt.runtime.row import Row, RowLayout
+from takt.runtime.spool import Spool, Spooled
 from takt.runtime.spooled_episodes import (
+    PART,
     convert_all,
     convert_until,
+    finish,
+    finished,
+    is_added,
+    number,
     require_fit,
     written_episodes,
 )
 from takt.runtime.tick import Tick
 from takt.types import EmbodimentSpec, TaktError
 
-SPOOLS = "spools"
+SPOOLS = "-spools"
 BACKLOG_BYTES = 1 << 30  # 13 s of three cameras of 480 x 640 px at 30 Hz
+
+_log = logging.getLogger("takt.recorder")
 
 
 class RecorderError(TaktError):
@@ -46,23 +57,23 @@ class Recorder:
         Raises:
             DatasetError, FolderInUseError: the folder holds other data, or is being written to.
         """
-        root = root.resolve()
-        self._folder = root.with_name(root.name + "-" + SPOOLS)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._root, self._spec, self._touch = root.resolve(), spec, touch
+        self._layout = RowLayout.of(spec, touch)
+        self._folder = self._root.with_name(self._root.name + SPOOLS)
         self._lock = FolderLock(self._folder)
-        for part in self._folder.glob("*.part"):
-            _finish(part)
-        require_fit(root, spec, touch)
-        spooled = [int(spool.stem) + 1 for spool in self._folder.glob("*.spool")]
-        self._number = max([written_episodes(root), *spooled])
         self._spool: Spool | None = None
+        try:
+            require_fit(self._root, spec, touch)
+            self._number = self._recover()
+        except BaseException:
+            self._leave()
+            raise
         context = multiprocessing.get_context("spawn")
         self._closing = context.Event()
-        arguments = (self._folder, root, spec, touch, self._closing)
+        arguments = (self._folder, self._root, spec, touch, self._closing)
         self._converter = context.Process(target=convert_until, args=arguments, daemon=True)
         with deaf_to_interrupts():
             self._converter.start()
-        self._root, self._spec, self._touch = root, spec, touch
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""
@@ -82,16 +93,22 @@ class Recorder:
             self.close()
 
     def begin(self) -> None:
-        """A new episode."""
+        """A new episode.
+
+        Raises:
+            RecorderError: inside an episode.
+            SpoolError: there is no room for it.
+        """
         if self._spool is not None:
             raise RecorderError("expected end() before the next begin(); end the episode first")
-        self._spool = Spool(self._folder / f"{self._number:06d}.part", BACKLOG_BYTES)
+        self._spool = Spool(self._part, self._layout, BACKLOG_BYTES)
 
     def on_tick(self, tick: Tick) -> None:
         """Queue a row.
 
         Raises:
             RecorderError: outside an episode.
+            RowError: the body reports what no dataset of it would take.
             SpoolError: the disk does not keep up, or failed.
         """
         seen = tick.observation
@@ -100,7 +117,7 @@ class Recorder:
         self._spool.put(
             Row(
                 stamp=tick.now,
-                wall_s=wall_s(),
+                wall_s=time.monotonic(),
                 image_stamps=_plain(seen.image_stamps),
                 images=dict(seen.images),
                 state=seen.state,
@@ -115,18 +132,21 @@ class Recorder:
     def end(self, success: bool | None, why: str) -> None:
         """The episode is over; when this returns it survives a kill.
 
+        Interrupted while it waits for the disk, it may be called again.
+
         Raises:
             RecorderError: outside an episode.
             SpoolError: the disk failed; the rows before that are kept.
         """
-        spool, self._spool = self._spool, None
+        spool = self._spool
         if spool is None:
             raise RecorderError("expected begin() before end(); begin an episode first")
         try:
-            with spool:
-                spool.put(End(success=success, why=why))
+            spool.end(success)
         finally:
-            self._number += _finish(self._folder / f"{self._number:06d}.part")
+            if spool.closed:
+                finish(self._part)
+                self._spool, self._number = None, self._number + 1
 
     def close(self) -> None:
         """Wait until all episodes are in the dataset. Idempotent.
@@ -141,18 +161,56 @@ class Recorder:
         try:
             # what the process left, because it died or failed, is done, or named, here
             convert_all(self._folder, self._root, self._spec, self._touch)
+        except (TaktError, OSError) as error:
+            raise RecorderError(
+                f"{error}; what is not in the dataset yet is kept in {self._folder}, and the next "
+                f"recording into {self._root} adds it"
+            ) from error
         finally:
-            self._lock.release()
+            self._leave()
+
+    @property
+    def _part(self) -> Path:
+        return self._folder / f"{self._number:06d}{PART}"
+
+    def _recover(self) -> int:
+        """Tell what a kill left; the number of the next episode."""
+        for part in sorted(self._folder.glob(f"[0-9]*{PART}")):
+            finish(part)
+        numbers = [written_episodes(self._root)]
+        lengths: list[int] = []
+        cut: list[int] = []
+        for path, spooled in finished(self._folder):
+            numbers.append(number(path) + 1)
+            if spooled.layout != self._layout:
+                _log.warning(_foreign(path, spooled, self._layout))
+            elif not is_added(path, spooled, self._root):
+                (cut if spooled.cut else lengths).append(len(spooled.rows))
+        if lengths or cut:
+            _log.warning(_recovered(lengths, cut, self._root))
+        return max(numbers)
+
+    def _leave(self) -> None:
+        self._lock.release()
+        with contextlib.suppress(OSError):  # not empty: something is kept, or another recorder came
+            self._folder.rmdir()
 
 
-def _finish(part: Path) -> bool:
-    """Keep what is to become an episode, if it has a row; whether it has."""
-    kept = any(isinstance(entry, Row) for entry in read_spool(part))
-    if kept:
-        part.rename(part.with_suffix(".spool"))
-    else:
-        part.unlink()
-    return kept
+def _recovered(lengths: Sequence[int], cut: Sequence[int], root: Path) -> str:
+    ticks = ", ".join(map(str, cut))
+    return (
+        f"an earlier recording into {root} was not ended: {len(lengths) + len(cut)} of its "
+        f"episodes, {sum(lengths) + sum(cut)} ticks, are added"
+        + (f"; {len(cut)} of them cut short, after {ticks} ticks" if cut else "")
+    )
+
+
+def _foreign(path: Path, spooled: Spooled, layout: RowLayout) -> str:
+    return (
+        f"{path}: {len(spooled.rows)} ticks that a killed recording left do not fit this one "
+        f"({layout.differences(spooled.layout)}) and stay there; to keep them, move the file to "
+        f"OTHER{SPOOLS} and record {spooled.layout.body!r} into OTHER, else remove it"
+    )
 
 
 def _plain(stamps: Mapping[str, float]) -> dict[str, float]:
