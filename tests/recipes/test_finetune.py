@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tiny
 
 from takt.benchmarks.checkpoint import packaged_checkpoint
+from takt.datasets.errors import BadEpisodeError
 from takt.datasets.writer import LeRobotWriter
 from takt.embodiments.layouts import LAYOUTS
 from takt.recipes import finetune
@@ -69,6 +72,37 @@ def test_what_trains_badly_is_said_first(started, tmp_path):
     assert len(warnings) == 2
     assert "camera 'left' delivers 5 Hz into rows of 10 Hz" in warnings[0]
     assert "state axis 'left_jaw' is always 0.25" in warnings[1]
+
+
+@pytest.mark.parametrize("lost", ["rows", "the file", "a number"])
+def test_damaged_rows_can_be_skipped_from_the_first_command_on(lost, started, tmp_path):
+    data, lines = shutil.copytree(DATA, tmp_path / "data"), []
+    path = sorted((data / "data").rglob("*.parquet"))[1]
+    if lost == "a number":
+        table = pq.read_table(path)
+        column, rows = table.schema.get_field_index("action"), table["action"].to_pylist()
+        rows[3][0] = float("nan")
+        field = table.schema.field(column)
+        pq.write_table(table.set_column(column, field, pa.array(rows, field.type)), path)
+    elif lost == "rows":
+        path.write_bytes(path.read_bytes()[:50])
+    else:
+        path.unlink()
+    with pytest.raises(BadEpisodeError, match=rf"{path.name}: episode 1.*--skip-bad"):
+        run(tmp_path / "run", finetune.FinetuneConfig(steps=0), data=data)
+    config = finetune.FinetuneConfig(skip_bad=True)
+    assert run(tmp_path / "run", config, data=data, log=lines.append) == tmp_path / "run/policy"
+    if lost != "a number":  # one that the body might not even use
+        assert any(line.startswith(f"warning: {path}") for line in lines)
+    assert len(started) == 1
+
+
+def test_episodes_that_the_metadata_lost_are_said(started, tmp_path):
+    data, lines = shutil.copytree(DATA, tmp_path / "data"), []
+    listed = data / "meta" / "episodes.jsonl"
+    listed.write_text("".join(listed.read_text().splitlines(keepends=True)[:2]))
+    run(tmp_path / "run", finetune.FinetuneConfig(steps=0), data=data, log=lines.append)
+    assert "expected 4 episodes (info.json), got 2" in lines[-1]
 
 
 def slow_camera(episode):

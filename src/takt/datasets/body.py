@@ -75,7 +75,7 @@ class BodyEpisodes:
         episode = self.dataset.episode(index, [camera.name for camera in self.spec.cameras])
         state, actions = episode.state[:, self.state], episode.actions[:, self.actions]
         for key, rows in ((STATE, state), (ACTION, actions)):
-            _require_finite(rows, key, index, self.dataset.metadata)
+            require_finite(rows, key, index, self.dataset.metadata)
         return replace(
             episode,
             state=np.ascontiguousarray(state),
@@ -103,8 +103,8 @@ def describe(dataset: LeRobotDataset) -> Recording:
     if not sum(len(table.stamps) for table in tables):
         raise FeatureMismatchError(metadata.root, "expected at least one frame, got none")
     for index, table in enumerate(tables):
-        _require_finite(table.state, STATE, index, metadata)
-        _require_finite(table.actions, ACTION, index, metadata)
+        require_finite(table.state, STATE, index, metadata)
+        require_finite(table.actions, ACTION, index, metadata)
     actions = np.concatenate([table.actions for table in tables])
     state = np.concatenate([table.state for table in tables])
     names = axis_names(metadata, STATE), axis_names(metadata, ACTION)
@@ -125,7 +125,8 @@ def describe(dataset: LeRobotDataset) -> Recording:
     )
 
 
-def _require_finite(rows: np.ndarray, key: str, episode: int, metadata: DatasetMetadata) -> None:
+def require_finite(rows: np.ndarray, key: str, episode: int, metadata: DatasetMetadata) -> None:
+    """Raise a `CorruptFileError` with the first frame whose (tick, axis) `rows` are not finite."""
     bad = np.argwhere(~np.isfinite(rows))
     if len(bad):
         tick, axis = bad[0].tolist()

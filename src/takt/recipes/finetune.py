@@ -75,7 +75,7 @@ def run(
     dataset = LeRobotDataset.open(data)
     file = out / BODY_FILE if body is None else body
     if body is None:
-        on_first_rank(_draft, dataset, config.layout, file, log)
+        on_first_rank(_draft, dataset, config, file, log)
     spec = load_embodiment(file)
     source = BodyEpisodes.of(dataset, spec)
     on_first_rank(_introduce, source, log)
@@ -111,20 +111,22 @@ def _further(out: Path) -> list[str]:
 
 
 def _draft(
-    dataset: "LeRobotDataset", layout: str | None, file: Path, log: Callable[[str], None]
+    dataset: "LeRobotDataset", config: FinetuneConfig, file: Path, log: Callable[[str], None]
 ) -> None:
     from takt.datasets.body import describe
+    from takt.recipes.data_check import sound_rows
 
     if file.exists():
         return
-    text = draft_body(describe(dataset), layout)
+    sound = sound_rows(dataset, skip_bad=config.skip_bad)
+    text = draft_body(describe(sound), config.layout)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     log(f"body: drafted from the data; look at every guess in {file}")
 
 
 def _introduce(source: "BodyEpisodes", log: Callable[[str], None]) -> None:
-    from takt.recipes.data_warnings import data_warnings
+    from takt.recipes.data_check import data_warnings
 
     for line in (*_summary(source.spec), *data_warnings(source)):
         log(line)

@@ -183,7 +183,7 @@ def _look_at(
     """Say what of each dataset trains badly; what cannot be used at all is raised."""
     from takt.datasets.body import BodyEpisodes
     from takt.datasets.lerobot import LeRobotDataset
-    from takt.recipes.data_warnings import data_warnings
+    from takt.recipes.data_check import data_warnings
 
     sources = [
         BodyEpisodes.of(LeRobotDataset.open(robot.data), spec)
