@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import tracemalloc
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from fakes import SPEC, FakePolicy, FakeStation
 from runtime.test_strategies import TakesOver
+from spools import LAYOUT, StuckDisk, spooled
 
 from takt.datasets.errors import CameraMismatchError, FeatureMismatchError
 from takt.datasets.lerobot import LeRobotDataset
@@ -24,12 +23,11 @@ from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy
 from takt.runtime.latency import Injected
 from takt.runtime.recorder import Recorder
-from takt.runtime.row import Row, RowError, RowLayout
 from takt.runtime.safety import Governor, step_limits
-from takt.runtime.spool import Spool, SpoolError, read_spool
-from takt.runtime.spooled_episodes import AUTHORITY, SUCCESS, convert_all
+from takt.runtime.spool import SpoolError
+from takt.runtime.spooled_episodes import AUTHORITY, SUCCESS
 from takt.runtime.trace import Trace
-from takt.types import Episode, Observation
+from takt.types import Observation
 
 
 class SharpStation(FakeStation):
@@ -55,26 +53,6 @@ def episode(recorder: Recorder, ticks: int = 60) -> Trace:
         listeners=[recorder],
     )
     return executor.run(lambda: station.ticks >= ticks)
-
-
-LAYOUT = RowLayout.of(SPEC, 0)
-
-
-def row(number: int = 0) -> Row:
-    black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in SPEC.cameras}
-    zeros = np.zeros(len(SPEC.slots), np.float32)
-    return Row(
-        stamp=number * SPEC.dt,
-        wall_s=0.0,
-        image_stamps=dict.fromkeys(black, 0.0),
-        images=black,
-        state=zeros,
-        executed=zeros,
-        planned=zeros,
-        authority="policy",
-        instruction="Hold.",
-        touch=None,
-    )
 
 
 def test_an_episode_is_recorded_as_it_was_executed(tmp_path: Path) -> None:
@@ -128,49 +106,14 @@ def test_a_kill_loses_no_episode(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert not (tmp_path / "data-spools").exists()
 
 
-def spooled(path: Path, ticks: int, *, success: bool | None = True, body: str = SPEC.name) -> Path:
-    """A spool of so many black rows."""
-    path.parent.mkdir(exist_ok=True)
-    spool = Spool(path, replace(LAYOUT, body=body), 1 << 30)
-    for number in range(ticks):
-        spool.put(row(number))
-    spool.end(success)
-    return path
-
-
-@pytest.mark.parametrize("committed", [True, False])
-def test_a_kill_between_dataset_and_spool_keeps_the_episode_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: bool
-) -> None:
-    root, folder = tmp_path / "data", tmp_path / "spools"
-    spooled(folder / "000004.spool", 3)
-    add = LeRobotWriter.add_episode
-
-    def killed(self: LeRobotWriter, episode: Episode) -> int:
-        if committed:
-            add(self, episode)
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(LeRobotWriter, "add_episode", killed)
-        with pytest.raises(Killed):
-            convert_all(folder, root, SPEC, 0)
-    spooled(folder / "000005.spool", 2)
-    convert_all(folder, root, SPEC, 0)
-    assert [record.length for record in LeRobotDataset.open(root).metadata.episodes] == [3, 2]
-    assert not list(folder.iterdir())
-
-
-class Killed(BaseException):
-    """Nothing after it is run."""
-
-
 def test_spools_of_another_body_are_named_and_block_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "data-spools"
     other = spooled(folder / "000000.spool", 7, body="crane")
     spooled(folder / "000001.part", 3)
+    spooled(folder / "000002.part", 0)
+    (folder / "000003.part").touch()
     with Recorder(tmp_path / "data", SPEC) as recorder:
         said = caplog.text
         recorder.begin()
@@ -183,50 +126,6 @@ def test_spools_of_another_body_are_named_and_block_nobody(
     lengths = [record.length for record in LeRobotDataset.open(tmp_path / "data").metadata.episodes]
     assert lengths == [3, 5]
     assert list(folder.iterdir()) == [other]
-
-
-def test_images_of_a_spool_do_not_go_through_memory(tmp_path: Path) -> None:
-    ticks = 300
-    image_bytes = ticks * sum(camera.height * camera.width * 3 for camera in SPEC.cameras)
-    spooled(tmp_path / "spools" / "000000.spool", ticks)
-    tracemalloc.start()
-    try:
-        convert_all(tmp_path / "spools", tmp_path / "data", SPEC, 0)
-        _, peak_bytes = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert len(LeRobotDataset.open(tmp_path / "data")) == 1
-    assert peak_bytes < image_bytes / 4
-
-
-class StuckDisk:
-    """Rows wait until it moves."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.moves = threading.Event()
-        parts = RowLayout.parts
-
-        def when_it_moves(layout: RowLayout, row: Row) -> Iterator[np.ndarray]:
-            self.moves.wait()
-            return parts(layout, row)
-
-        monkeypatch.setattr(RowLayout, "parts", when_it_moves)
-
-
-def test_a_slow_disk_loses_nothing_and_a_stuck_one_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk = StuckDisk(monkeypatch)
-    spool = Spool(tmp_path / "slow", LAYOUT, 40 * LAYOUT.dtype.itemsize)
-    for number in range(40):
-        spool.put(row(number))  # returns, although nothing can be written yet
-    with pytest.raises(SpoolError, match="keeps up"):
-        spool.put(row(40))
-    disk.moves.set()
-    spool.end(None)
-    found = read_spool(tmp_path / "slow")
-    assert found is not None
-    assert (len(found.rows), found.success, found.cut) == (40, None, False)
 
 
 def test_a_disk_that_is_left_behind_still_gets_all_that_was_taken(
@@ -263,46 +162,6 @@ def test_an_end_that_is_interrupted_still_waits_for_the_disk(
     assert (table.extras[SUCCESS] == 1).all()
 
 
-def test_a_row_that_cannot_be_written_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(RowLayout, "parts", lambda *_: iter([object()]))
-    spool = Spool(tmp_path / "odd", LAYOUT, 1 << 20)
-    spool.put(row())
-    with pytest.raises(SpoolError, match="object"):
-        spool.end(True)
-
-
-ODD = {
-    "images": {"images": {"top": np.zeros((2, 2, 3), np.uint8)}},
-    "a capture time": {"image_stamps": dict.fromkeys(row().image_stamps, np.inf)},
-    "state": {"state": np.full(len(SPEC.slots), np.nan, np.float32)},
-    "planned": {"planned": np.zeros(3, np.float32)},
-    "touch": {"touch": np.zeros(2, np.float32)},
-    "instruction": {"instruction": "Hold. " * 200},
-}
-
-
-@pytest.mark.parametrize("what", ODD)
-def test_what_no_dataset_would_take_is_refused_on_its_tick(tmp_path: Path, what: str) -> None:
-    spool = Spool(tmp_path / "odd", LAYOUT, 1 << 20)
-    spool.put(row())
-    with pytest.raises(RowError, match=what):
-        spool.put(replace(row(1), **ODD[what]))
-    with pytest.raises(SpoolError, match="every 0.0333 s, tick 1"):
-        spool.put(row(3))
-    spool.end(None)
-
-
-def test_a_kill_before_the_first_row_leaves_nothing_to_mend(tmp_path: Path) -> None:
-    folder = tmp_path / "data-spools"
-    folder.mkdir()
-    (folder / "000000.part").touch()
-    spooled(folder / "000001.part", 0)
-    with Recorder(tmp_path / "data", SPEC):
-        assert not list(folder.glob("[0-9]*"))
-
-
 def test_a_dataset_of_other_columns_is_refused_before_anything_moves(tmp_path: Path) -> None:
     with LeRobotWriter(tmp_path / "data", SPEC):
         pass
@@ -315,21 +174,3 @@ def test_images_that_no_video_holds_are_refused_before_anything_moves(tmp_path: 
     odd = replace(SPEC, cameras=(replace(SPEC.cameras[0], height=63), *SPEC.cameras[1:]))
     with pytest.raises(CameraMismatchError, match="even height"):
         Recorder(tmp_path / "data", odd)
-
-
-def test_what_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
-    path = spooled(tmp_path / "cut", 3)
-    whole = path.read_bytes()
-    row_bytes = LAYOUT.dtype.itemsize
-    start = len(whole) - 9 - 3 * row_bytes
-    for size, ticks in ((len(whole) - 1, 3), (len(whole) - 10, 2), (start + row_bytes, 1)):
-        path.write_bytes(whole[:size])
-        found = read_spool(path)
-        assert found is not None
-        assert (len(found.rows), found.success, found.cut) == (ticks, None, True)
-    for size in (0, 5, 15, 40, start, start + row_bytes - 1):
-        path.write_bytes(whole[:size])
-        assert read_spool(path) is None
-    path.write_bytes(b"something else")
-    with pytest.raises(SpoolError, match="another file"):
-        read_spool(path)
