@@ -200,7 +200,7 @@ def test_a_device_that_is_never_released_is_named_and_tells_in_the_exit_status(
         (["--body", "blocks"], "has no simulation here"),
         (["--body", "test_run:CALM"], "expected a driver"),
         (["--body", "test_run:Nobody"], "no 'Nobody'"),
-        (["--body", "fakes:FakeStation", "--policy", "nowhere"], "config.json"),
+        (["--body", "fakes:FakeStation", "--policy", "nowhere"], "FILE.py:NAME or ws://"),
         (["--body", "test_run:Arm", "--policy", "nano", *CALM], "checkpoint for 'arm'"),
         (["--body", "fakes:FakeStation", "--policy", "hold", "--device", "cuda"], "leave them out"),
         (["--body", "fakes:FakeStation", "--latency-ms", "900"], "d <= T_e"),
@@ -257,6 +257,7 @@ def test_sigterm_stops_the_body_and_still_tells(tmp_path: Path) -> None:
         preexec_fn=hear_interrupts,
     )
     assert child.stderr is not None
+    assert child.stderr.readline() == "body: connecting desk-arm\n"
     assert "desk-arm · hold" in child.stderr.readline(), "it runs"
     os.kill(child.pid, signal.SIGTERM)
     out, _ = child.communicate(timeout=30)

@@ -24,31 +24,39 @@ def drive(config: Config) -> int:
     """Run the episodes, print the summary.
 
     Returns:
-        0, or 2 if a failure ended the run early: the body was stopped and the summary is of what
-        was done.
+        0, 2 if a failure ended the run early, or 130 if somebody did: the body was stopped and the
+        summary is of what was done.
     """
     body = body_named(config.body)
-    with ExitStack() as stack:
-        ending = stack.enter_context(ending_by_signals())
-        session = open_session(config, body, stack)
-        try:
-            with ending.deferred():
-                print(f"takt run: {session.summary.title}", file=sys.stderr, flush=True)
-                return _run(config, session, ending)
-        finally:
-            _tell(config, session.summary)
+    told: str | None = None
+    try:
+        with ExitStack() as stack:
+            ending = stack.enter_context(ending_by_signals())
+            session = open_session(config, body, stack)
+            try:
+                with ending.deferred():
+                    print(f"takt run: {session.summary.title}", file=sys.stderr, flush=True)
+                    return _run(config, session, ending)
+            finally:
+                _tell(config, session.summary)
+                told = session.summary.stopped
+    except TaktError as error:
+        if str(error) != told:  # a body that does not stop says so again when it is let go of
+            raise
+        return 2
 
 
 def _run(config: Config, session: Session, ending: Ending) -> int:
     for episode in range(config.episodes):
         try:
             _run_episode(config, session, config.seed + episode, ending)
-        except TaktError as error:
-            session.summary.stopped = _cause(error)
-            print(f"takt run: episode {episode}: {error}", file=sys.stderr)
-            return 2
         except BaseException as error:
             session.summary.stopped = _cause(error)
+            match error:
+                case TaktError():
+                    return 2
+                case KeyboardInterrupt():
+                    return 130
             raise
     return 0
 
@@ -103,6 +111,8 @@ def _cause(error: BaseException) -> str:
 
 def _tell(config: Config, summary: RunSummary) -> None:
     for line in summary.lines():
-        print(line, file=sys.stderr if config.json else sys.stdout)
+        print(line, file=sys.stderr if config.json else sys.stdout, flush=True)
+    if summary.stopped:
+        print(f"takt run: ended early: {summary.stopped}", file=sys.stderr, flush=True)
     if config.json:
         print(json.dumps(summary.to_json()))

@@ -1,22 +1,21 @@
 """Policies that `takt run` can ask, and what must be known of them before anything moves."""
 
-import time
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from takt.benchmarks.checkpoint import CheckpointChunking, packaged_checkpoint, read_chunking
 from takt.benchmarks.player import HOLD, HoldPolicy, Learned
 from takt.commands.run_options import Config
 from takt.embodiments.reference import is_reference
 from takt.extras import require_extra
-from takt.runtime.client import RemotePolicy
+from takt.runtime.client import GIVE_UP_S, RemotePolicy
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.runtime.policy_process import PolicyProcess
-from takt.types import Embodiment, EmbodimentSpec, Seconds, TaktError
+from takt.types import EmbodimentSpec, TaktError
 
-WARM = 5  # inferences that are timed, after a cold one that is not
 SCHEMES = ("ws://", "wss://")
+ACCEPTED = "hold, nano, a checkpoint's folder, MODULE:NAME, FILE.py:NAME or ws://HOST:PORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Planner:
 
 
 def planner_named(config: Config, spec: EmbodimentSpec) -> Planner:
-    """The policy of the command line; close its worker afterwards.
+    """The policy of the command line, which may still load; close its worker afterwards.
 
     Raises:
         TaktError: there is no such policy, or it knows other bodies only.
@@ -41,48 +40,43 @@ def planner_named(config: Config, spec: EmbodimentSpec) -> Planner:
             "leave them out"
         )
     if remote:
-        token = config.token_file.read_text().strip() if config.token_file else None
-        worker = RemotePolicy(config.policy, token=token, certificate=config.certificate)
-        return Planner(worker, None)
+        return Planner(_remote(config), None)
     if config.policy == "hold":
         return Planner(InlinePolicy(HoldPolicy(spec)), HOLD)
     if is_reference(config.policy):
+        _say(f"loading {config.policy}")
         made = {"reference": config.policy}
         return Planner(PolicyProcess("takt.runtime.named_policy:named_policy", made), None)
     return _from_checkpoint(config, spec)
+
+
+def _remote(config: Config) -> RemotePolicy:
+    if config.certificate is not None and not config.policy.startswith("wss://"):
+        raise TaktError(
+            f"--certificate is for wss://, which is encrypted, and --policy is {config.policy}; "
+            "leave it out, or serve with --certificate and --key"
+        )
+    token = config.token_file.read_text().strip() if config.token_file else None
+    _say(f"connecting to {config.policy}, for at most {GIVE_UP_S:g} s")
+    return RemotePolicy(
+        config.policy, token=token, certificate=config.certificate, give_up_s=GIVE_UP_S, tell=_say
+    )
+
+
+def _say(text: str) -> None:
+    print(f"policy: {text}", file=sys.stderr, flush=True)
 
 
 def _from_checkpoint(config: Config, spec: EmbodimentSpec) -> Planner:
     require_extra("train", "takt run with a checkpoint")
     named = config.policy == "nano"
     folder = packaged_checkpoint("nano_station") if named else Path(config.policy)
+    if not folder.is_dir():
+        raise TaktError(f"--policy: expected {ACCEPTED}, got {config.policy!r}")
+    _say(f"loading {config.policy}")
     facts = read_chunking(folder, spec.name)
     learned = Learned(folder, config.device, config.dtype, config.quantise)
     return Planner(learned.start(config.body), facts)
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a policy answered before anything moved: its chunk's length, its usual warm latency."""
-
-    horizon: int
-    latency_s: Seconds
-
-
-def probe(worker: PolicyWorker, body: Embodiment) -> Probe:
-    """Ask for a few plans that nobody executes; the first one, which may be slow, is not timed.
-
-    The latency is what the control loop would see: compute, transport and queue. It is the median,
-    because a hiccup is not the rule, and what comes later than planned is dealt with.
-    """
-    horizon, latencies = 0, []
-    for _ in range(1 + WARM):
-        observation = body.observe()
-        began = time.monotonic()
-        worker.submit(observation, None)
-        horizon = len(worker.result().chunk.actions)
-        latencies.append(time.monotonic() - began)
-    return Probe(horizon=horizon, latency_s=median(latencies[1:]))
 
 
 def known_facts(planner: Planner, spec: EmbodimentSpec) -> CheckpointChunking | None:
@@ -99,6 +93,17 @@ def known_facts(planner: Planner, spec: EmbodimentSpec) -> CheckpointChunking | 
         raise TaktError(
             f"expected a server for {spec.name!r}, it serves {served!r}; start it with this --body"
         )
+    for what, ours, theirs in (
+        ("actions", spec.action_space.names, told.actions),
+        ("state", spec.state_names, told.state),
+        ("cameras", sorted(camera.name for camera in spec.cameras), sorted(told.cameras)),
+        ("rate in Hz", [f"{spec.rate_hz:g}"], [f"{told.rate_hz:g}"]),
+    ):
+        if ours != theirs:
+            raise TaktError(
+                f"expected a server for a {spec.name!r} with the {what} {', '.join(ours)}, it "
+                f"serves one with {', '.join(theirs)}; start both with the same --body"
+            )
     if not (told.horizon and told.execute):
         return None
     return CheckpointChunking(
@@ -107,16 +112,3 @@ def known_facts(planner: Planner, spec: EmbodimentSpec) -> CheckpointChunking | 
         max_prefix=told.max_prefix,
         prefix_time=told.prefix_time,
     )
-
-
-def complete_facts(
-    known: CheckpointChunking | None, found: Probe, execute: int | None
-) -> CheckpointChunking:
-    """T, T_e and the longest prefix; a policy that names none runs half of each plan, no prefix."""
-    facts = known or CheckpointChunking(
-        horizon=found.horizon,
-        execute=max(1, found.horizon // 2),
-        max_prefix=0,
-        prefix_time="chunk",
-    )
-    return facts if execute is None else replace(facts, execute=execute)

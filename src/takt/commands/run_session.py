@@ -11,14 +11,8 @@ from takt.benchmarks.shift_config import Mode
 from takt.commands.run_body import Body, Driven, Simulated
 from takt.commands.run_human import Human, human_at
 from takt.commands.run_options import Config
-from takt.commands.run_policy import (
-    Planner,
-    Probe,
-    complete_facts,
-    known_facts,
-    planner_named,
-    probe,
-)
+from takt.commands.run_policy import Planner, known_facts, planner_named
+from takt.commands.run_probe import Probe, complete_facts, probe
 from takt.commands.run_summary import RunSummary
 from takt.extras import require_extra
 from takt.runtime.board import Board
@@ -94,13 +88,13 @@ def open_session(config: Config, body: Body, stack: ExitStack) -> Session:
     supervision = Supervision(watchdog_s=config.watchdog_ms * 1e-3, priority=config.priority)
     planner = planner_named(config, body.spec)
     stack.callback(planner.worker.close)
+    planner.worker.reset(config.seed)  # waits until it can plan; only then is the body bothered
+    known = known_facts(planner, body.spec)
     embodiment, robot = _connect(config, body, stack)
     human = human_at(config.operator, config.authority, body.spec, stack)
     real = robot is not None or human is not None
     wall = config.clock == "wall" or (config.clock == "auto" and real)
-    planner.worker.reset(config.seed)
-    known = known_facts(planner, body.spec)
-    found = probe(planner.worker, embodiment)
+    found = probe(config.policy, planner.worker, embodiment, known)
     facts = complete_facts(known, found, config.execute)
     delay = delay_ticks(_latency_ms(config, found, wall), body.spec.rate_hz)
     chunking = chain(_mode(config, facts, delay), facts, delay)
@@ -141,6 +135,7 @@ def _require_clock(config: Config, body: Body) -> None:
 def _connect(config: Config, body: Body, stack: ExitStack) -> tuple[Embodiment, Robot | None]:
     match body:
         case Driven(driver=driver):
+            print(f"body: connecting {body.spec.name}", file=sys.stderr, flush=True)
             held = config.patience_ms * 1e-3
             patience = Patience(joints_s=held, cameras_s=held)
             robot = stack.enter_context(Robot(driver, patience=patience))

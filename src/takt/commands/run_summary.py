@@ -70,7 +70,7 @@ class RunSummary:
         }
 
     def lines(self) -> list[str]:
-        """The same for people."""
+        """The same for people, but for why it ended early."""
         found = self.to_json()
         changed = ", ".join(f"{cause} {n}" for cause, n in found["interventions"].items())
         lines = [
@@ -82,13 +82,12 @@ class RunSummary:
             f"delay {_text(found['delay_ticks'], 'ticks')}; inference "
             f"{_text(found['compute_ms'], 'ms')}; observation age {_text(found['age_ms'], 'ms')}",
         ]
-        lines += [
+        return lines + [
             f"sensor {name}: age {s['age_ms']:.1f} ms (worst {s['worst_age_ms']:.1f}), skew "
             f"{s['skew_ms']:+.1f} ms; {s['received']} samples, {s['refused']} refused, "
             f"{s['failures']} failed reads"
             for name, s in found["sensors"].items()
         ]
-        return lines + ([f"ended early: {self.stopped}"] if self.stopped else [])
 
     def _motion(self) -> Motion:
         total = Motion()
