@@ -201,6 +201,7 @@ def test_a_device_that_is_never_released_is_named_and_tells_in_the_exit_status(
         (["--body", "test_run:CALM"], "expected a driver"),
         (["--body", "test_run:Nobody"], "no 'Nobody'"),
         (["--body", "fakes:FakeStation", "--policy", "nowhere"], "FILE.py:NAME or ws://"),
+        (["--body", "fakes:FakeStation", "--policy", str(EXAMPLE.parent)], "or ws://HOST:PORT"),
         (["--body", "test_run:Arm", "--policy", "nano", *CALM], "checkpoint for 'arm'"),
         (["--body", "fakes:FakeStation", "--policy", "hold", "--device", "cuda"], "leave them out"),
         (["--body", "fakes:FakeStation", "--latency-ms", "900"], "d <= T_e"),

@@ -65,7 +65,11 @@ def test_a_robot_with_the_token_is_served_until_ctrl_c(tmp_path: Path) -> None:
     ("options", "says"),
     [
         (["--policy", "hold", "--certificate", "a.pem"], "--key"),
+        (["--policy", "hold", "--certificate", "a.pem", "--key", "b.pem"], "none at a.pem"),
+        (["--policy", "ws://robot:8000"], "MODULE:NAME or FILE.py:NAME, got 'ws://robot:8000'"),
+        (["--policy", "hold", "--host", "no.such.host.invalid"], "choose another --port or --host"),
         (["--policy", "hold", "--device", "cuda"], "for checkpoints"),
+        (["--policy", "."], "FILE.py:NAME"),
         (["--policy", "hold", "--robots", "0"], "--robots"),
         (["--policy", "hold", "--port", "80000"], "--port: expected 1 to 65535, or 0"),
         (["--policy", "hold", "--port", "-1"], "got -1"),

@@ -33,8 +33,12 @@ def packaged_checkpoint(name: str) -> Path:
     return Path(str(files("takt.policies.xr0"))) / "checkpoints" / name
 
 
-def read_chunking(folder: Path, embodiment: str) -> CheckpointChunking:
+def read_chunking(
+    folder: Path, embodiment: str, accepted: str = "nano, expert, hold or a checkpoint's folder"
+) -> CheckpointChunking:
     """How the checkpoint in `folder` chains its plans on a body.
+
+    `accepted`: what --policy takes, for whoever named something else.
 
     Raises:
         UnusableCheckpointError: there is none, it is damaged, or it drives other bodies.
@@ -43,9 +47,7 @@ def read_chunking(folder: Path, embodiment: str) -> CheckpointChunking:
         config = from_json(read_json(folder / CONFIG))
         bodies = read_bodies(read_json(folder / PREPROCESSOR), config)
     except TaktError as error:
-        raise UnusableCheckpointError(
-            f"{folder}: {error}. --policy takes nano, expert, hold or a checkpoint's folder"
-        ) from error
+        raise UnusableCheckpointError(f"{folder}: {error}. --policy takes {accepted}") from error
     if embodiment not in bodies:
         raise UnusableCheckpointError(
             f"expected a checkpoint for {embodiment!r}, {folder} drives "

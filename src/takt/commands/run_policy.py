@@ -74,7 +74,7 @@ def _from_checkpoint(config: Config, spec: EmbodimentSpec) -> Planner:
     if not folder.is_dir():
         raise TaktError(f"--policy: expected {ACCEPTED}, got {config.policy!r}")
     _say(f"loading {config.policy}")
-    facts = read_chunking(folder, spec.name)
+    facts = read_chunking(folder, spec.name, ACCEPTED)
     learned = Learned(folder, config.device, config.dtype, config.quantise)
     return Planner(learned.start(config.body), facts)
 

@@ -24,6 +24,7 @@ from takt.types import EmbodimentSpec, Policy, TaktError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LAST_PORT = 65535
+ACCEPTED = "nano, hold, a checkpoint's folder, MODULE:NAME or FILE.py:NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(Config, args=argv, prog="takt serve")
     token, tls = _token(config), _tls(config)
     spec = _spec(config.body)
+    if config.policy != "hold":
+        print(f"takt serve: loading {config.policy}", file=sys.stderr, flush=True)
     policies, chunking = _policies(config, spec)
     with (
         ending_by_signals(),
@@ -124,7 +127,9 @@ def _policies(config: Config, spec: EmbodimentSpec) -> tuple[Policies, Checkpoin
         require_extra("train", "takt serve with a checkpoint")
         named = config.policy == "nano"
         folder = packaged_checkpoint("nano_station") if named else Path(config.policy)
-        chunking = read_chunking(folder, spec.name)
+        if not folder.is_dir():
+            raise TaktError(f"--policy: expected {ACCEPTED}, got {config.policy!r}")
+        chunking = read_chunking(folder, spec.name, ACCEPTED)
         factory = _from_checkpoint(folder, config)
         return OnePerRobot(factory=factory, robots=config.robots), chunking
     return _of_ones_own(config.policy, config.robots), None
@@ -200,6 +205,9 @@ def _tls(config: Config) -> ssl.SSLContext | None:
         return None
     if config.certificate is None or config.key is None:
         raise TaktError("expected --certificate and --key together, got one of them; add the other")
+    for path in (config.certificate, config.key):
+        if not path.is_file():
+            raise TaktError(f"expected a file in PEM, found none at {path}; give its own path")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(config.certificate, config.key)
