@@ -44,12 +44,12 @@ def test_a_full_disk_is_named_and_keeps_the_rows_before(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (5 * LAYOUT.dtype.itemsize, before[1]))
     try:
         spool = Spool(tmp_path / "full", LAYOUT, 1 << 30)
-        for number in range(6):
+        for number in range(5):
             spool.put(row(number))
         with pytest.raises(SpoolError, match="too large.*make room"):
             spool.end(True)
         with pytest.raises(SpoolError, match="make room"):
-            spool.put(row(6))
+            spool.put(row(5))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     found = read_spool(tmp_path / "full")

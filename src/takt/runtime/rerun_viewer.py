@@ -1,5 +1,6 @@
 """Every tick into a rerun recording, to be looked at in the rerun viewer."""
 
+import logging
 import queue
 import threading
 from importlib import import_module
@@ -12,6 +13,8 @@ from takt.runtime.tick import Tick
 from takt.types import EmbodimentSpec
 
 WAITING = 300  # ticks that may wait for the viewer's thread; what comes then is dropped
+
+_log = logging.getLogger("takt.rerun")
 
 
 class RerunViewer:
@@ -26,11 +29,12 @@ class RerunViewer:
             TaktError: rerun is not installed.
         """
         require_extra("rerun", "--rerun")
-        self.dropped = 0
         self._rerun: Any = import_module("rerun")
         self._stream = self._rerun.RecordingStream(f"takt {spec.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream.save(path)
+        self._path, self._dropped, self._lost = path, 0, 0
+        self._error: Exception | None = None
         self._axes = spec.action_space.names
         self._elapsed, self._last = 0.0, 0.0
         self._ticks: queue.Queue[Tick | None] = queue.Queue(WAITING)
@@ -50,23 +54,38 @@ class RerunViewer:
         """Close."""
         self.close()
 
+    @property
+    def dropped(self) -> int:
+        """Ticks that are not in the file."""
+        return self._dropped + self._lost
+
     def on_tick(self, tick: Tick) -> None:
         """Hand it to the thread, if there is room."""
         try:
             self._ticks.put_nowait(tick)
         except queue.Full:
-            self.dropped += 1
+            self._dropped += 1
 
     def close(self) -> None:
-        """Write what waits and end the file. Idempotent."""
-        if self._thread.is_alive():
-            self._ticks.put(None)
-            self._thread.join()
-            self._stream.disconnect()
+        """Write what waits, end the file, say what it lacks. Idempotent."""
+        if not self._thread.is_alive():
+            return
+        self._ticks.put(None)
+        self._thread.join()
+        self._stream.disconnect()
+        if self.dropped:
+            why = self._error or "the viewer's thread did not keep up"
+            _log.warning("%s: %d ticks are missing: %s", self._path, self.dropped, why)
 
     def _write(self) -> None:
         while (tick := self._ticks.get()) is not None:
-            self._log(tick)
+            if self._error is None:
+                try:
+                    self._log(tick)
+                    continue
+                except Exception as error:  # a viewer must not end a run
+                    self._error = error
+            self._lost += 1
 
     def _log(self, tick: Tick) -> None:
         if tick.number == 0:  # episodes follow each other on one time line
