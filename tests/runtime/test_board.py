@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -159,9 +159,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 class Browser:
     """A headless Chromium by its debugging protocol."""
 
-    def __init__(self, folder: Path) -> None:
-        program = shutil.which("chromium") or shutil.which("chromium-browser")
-        assert program is not None
+    def __init__(self, program: str, folder: Path) -> None:
         self.process = subprocess.Popen(
             [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
              f"--user-data-dir={folder}", "about:blank"],
@@ -171,7 +169,10 @@ class Browser:
         port = until(lambda: port_file.exists() and port_file.read_text()).splitlines()[0]
         pages = until(lambda: json.loads(get(f"http://127.0.0.1:{port}/json/list")))
         page = next(page for page in pages if page["type"] == "page")
-        self.socket = connect(page["webSocketDebuggerUrl"], max_size=None)
+        self.open_sockets = ExitStack()
+        self.socket = self.open_sockets.enter_context(
+            connect(page["webSocketDebuggerUrl"], max_size=None)
+        )
 
     def ask(self, method: str, **params: object) -> dict[str, Any]:
         self.socket.send(json.dumps({"id": 1, "method": method, "params": params}))
@@ -181,35 +182,100 @@ class Browser:
                 return answer["result"]
 
     def value(self, script: str) -> Any:
-        return self.ask("Runtime.evaluate", expression=script)["result"].get("value")
+        asked = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        return asked["result"].get("value")
+
+    def open(self, board: Board) -> None:
+        self.ask("Page.navigate", url=board.url)
+        until(lambda: self.value("document.querySelectorAll('.card').length") > 5)
+
+    def resize(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.ask("Emulation.setDeviceMetricsOverride", **size)
 
     def close(self) -> None:
-        self.socket.close()
+        self.open_sockets.close()
         self.process.kill()
         self.process.wait()
 
 
-@pytest.mark.skipif(
-    not (shutil.which("chromium") or shutil.which("chromium-browser")),
-    reason="the page is looked at with chromium, which is not installed",
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("the page is looked at with chromium, which is not installed")
+    with closing(Browser(program, tmp_path_factory.mktemp("browser"))) as browser:
+        yield browser
+
+
+def test_in_a_browser_the_stop_button_asks_twice(browser: Browser) -> None:
+    with Board("nut station · a test", SPEC) as board:
+        run(board, 90, 0.002)
+        browser.open(board)
+        assert browser.value("document.querySelector('h1').textContent") == "nut station"
+        until(lambda: browser.value("document.querySelectorAll('img').length") == 3)
+        browser.value("drawTimeline = () => { throw new Error('a drawing fails') }")
+        until(lambda: "cannot" in browser.value("byId('said').textContent"))
+        browser.value("stop.click()")
+        assert "again" in browser.value("stop.textContent")
+        run(board, 3)
+        assert not board.stop_requested
+        browser.value("stop.click()")
+        until(lambda: browser.value("stop.disabled"))
+        assert run(board, 100).ticks == 1
+
+
+RECORD_TEXT = """
+  let cut = [], drawn = new Set();
+  CanvasRenderingContext2D.prototype.fillText = function (said, x, y) {
+    const box = this.measureText(said), canvas = this.canvas;
+    drawn.add(String(said));
+    if (x < box.actualBoundingBoxLeft || x + box.actualBoundingBoxRight > canvas.clientWidth ||
+        y < box.actualBoundingBoxAscent || y + box.actualBoundingBoxDescent > canvas.clientHeight)
+      cut.push(said);
+  };
+"""
+
+
+def test_in_a_browser_no_text_is_cut(browser: Browser) -> None:
+    with Board("nut station · a policy · Λ-prefix, executes 6 · wall clock", SPEC) as board:
+        board.tell({"cycles": "100 of 100", "both sides": "100"})
+        run(board, 400)
+        browser.open(board)
+        browser.value(RECORD_TEXT)
+        for width, height in ((1280, 800), (800, 600)):
+            browser.resize(width, height)
+            browser.value("drawn.clear()")
+            until(lambda: browser.value("drawn.has('now')"))
+            assert browser.value("cut") == []
+            assert browser.value("drawn.has('−10 s')")
+            boxes = "[...document.querySelectorAll('.card, h1, button, section')]"
+            wide = "map(box => box.textContent)"
+            assert browser.value(f"{boxes}.filter(b => b.scrollWidth > b.clientWidth).{wide}") == []
+            assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+
+
+TICK = {"chunk": 3, "held": False, "waiting": False, "authority": "policy", "causes": []}
+
+
+@pytest.mark.parametrize(
+    ("last", "silent_s", "word"),
+    [
+        ({}, 0, "Running"),
+        ({"held": True, "waiting": True}, 0, "Stalled"),
+        ({"held": True, "chunk": -1}, 0, "Starting"),
+        ({"causes": ["step"]}, 0, "Limited"),
+        ({"authority": "takeover"}, 0, "Human drives"),
+        ({"authority": "assist", "causes": ["step"]}, 0, "Human assists"),
+        ({}, 3, "No ticks"),
+    ],
 )
-def test_in_a_browser_the_stop_button_asks_twice(tmp_path: Path) -> None:
-    with Board("nut station", SPEC) as board:
-        browser = Browser(tmp_path)
-        try:
-            run(board, 90, 0.002)
-            browser.ask("Page.navigate", url=board.url)
-            until(lambda: browser.value("document.querySelectorAll('.card').length") > 5)
-            assert browser.value("document.querySelector('h1').textContent") == "nut station"
-            assert browser.value("document.querySelectorAll('img').length") == 3
-            browser.value("drawChunks = () => { throw new Error('a drawing fails') }")
-            until(lambda: "cannot" in browser.value("document.getElementById('said').textContent"))
-            browser.value("document.getElementById('stop').click()")
-            assert "again" in browser.value("document.getElementById('stop').textContent")
-            run(board, 3)
-            assert not board.stop_requested
-            browser.value("document.getElementById('stop').click()")
-            until(lambda: browser.value("document.getElementById('stop').disabled"))
-            assert run(board, 100).ticks == 1
-        finally:
-            browser.close()
+def test_in_a_browser_one_word_says_how_the_line_is(
+    browser: Browser, page: Board, last: dict[str, object], silent_s: float, word: str
+) -> None:
+    if not browser.value("location.href").startswith(page.url):
+        browser.ask("Page.navigate", url=page.url)
+        until(lambda: browser.value("typeof lineState === 'function'"))
+    ticks = [TICK | {"now": 4.0}, TICK | {"now": 5.0} | last]
+    state = json.dumps({"stopping": False, "ticks": ticks})
+    assert browser.value(f"lineState({state}, {silent_s})[1]") == word

@@ -11,11 +11,10 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from takt.runtime.closing import Closing
 from takt.runtime.tick import Tick
 from takt.runtime.wire import Codec
 from takt.types import EmbodimentSpec, Seconds, TaktError
@@ -32,11 +31,10 @@ class BoardError(TaktError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
-    """What is run, and the axes of the body."""
+    """What is run: its parts with " · " between them, the first one large."""
 
     text: str
     rate_hz: float
-    axes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,6 @@ class BoardTick:
     authority: str
     causes: tuple[str, ...]
     age_s: Seconds | None
-    executed: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,7 @@ class Facts:
 CODEC = Codec(Title, BoardTick, BoardArrival, BoardImage, Facts)
 
 
-class Board:
+class Board(Closing):
     """A listener; the page is at `url` while the `with` block runs."""
 
     wants_observations = False
@@ -118,21 +115,7 @@ class Board:
             )
         self.url = self._wait_for_url()
         self._socket.setblocking(False)
-        axes = spec.action_space.names
-        self._send(Title(text=title, rate_hz=spec.rate_hz, axes=axes))
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
+        self._send(Title(text=title, rate_hz=spec.rate_hz))
 
     def on_tick(self, tick: Tick) -> None:
         """Send what there is room for; `stop_requested` follows the page's button."""
@@ -150,7 +133,6 @@ class Board:
                 authority=tick.authority,
                 causes=tick.causes,
                 age_s=tick.age_s,
-                executed=tuple(tick.executed.tolist()),
             )
         )
         arrival = tick.arrival

@@ -22,8 +22,7 @@ from takt.runtime.wire import WireError
 ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost")
 """Hosts that a browser may have asked for; the port may be that of a tunnel."""
-KEPT_TICKS = 900
-KEPT_ARRIVALS = 200
+KEPT_S = 10.0  # of control time, as the page draws
 _PACKET = 1 << 20
 
 
@@ -34,8 +33,8 @@ class Ledger:
         """Nothing has happened."""
         self._lock = threading.Lock()
         self._title: Title | None = None
-        self._ticks: deque[BoardTick] = deque(maxlen=KEPT_TICKS)
-        self._arrivals: deque[BoardArrival] = deque(maxlen=KEPT_ARRIVALS)
+        self._ticks: deque[BoardTick] = deque()
+        self._arrivals: deque[BoardArrival] = deque()
         self._images: dict[str, np.ndarray] = {}
         self._facts: dict[str, str] = {}
         self._totals = {"ticks": 0, "stalls": 0, "human": 0, "clamped": 0, "chunks": 0, "unused": 0}
@@ -96,6 +95,9 @@ class Ledger:
             self._ticks.clear()
             self._arrivals.clear()
         self._ticks.append(tick)
+        for kept in (self._ticks, self._arrivals):
+            while kept and kept[0].now < tick.now - KEPT_S:
+                kept.popleft()
         self._totals["ticks"] += 1
         self._totals["stalls"] += tick.held and tick.chunk >= 0
         self._totals["human"] += tick.authority != "policy"
