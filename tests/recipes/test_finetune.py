@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from takt.benchmarks.checkpoint import packaged_checkpoint
-from takt.datasets.errors import BadEpisodeError
+from takt.datasets.errors import BadEpisodeError, RateMismatchError
 from takt.datasets.writer import LeRobotWriter
 from takt.embodiments.layouts import LAYOUTS
 from takt.recipes import finetune
@@ -74,16 +74,14 @@ def test_what_trains_badly_is_said_first(started, tmp_path):
     assert "state axis 'left_jaw' is always 0.25" in warnings[1]
 
 
-@pytest.mark.parametrize("lost", ["rows", "the file", "a number"])
+@pytest.mark.parametrize("lost", ["rows", "the file", "a number", "a stamp"])
 def test_damaged_rows_can_be_skipped_from_the_first_command_on(lost, started, tmp_path):
     data, lines = shutil.copytree(DATA, tmp_path / "data"), []
     path = sorted((data / "data").rglob("*.parquet"))[1]
     if lost == "a number":
-        table = pq.read_table(path)
-        column, rows = table.schema.get_field_index("action"), table["action"].to_pylist()
-        rows[3][0] = float("nan")
-        field = table.schema.field(column)
-        pq.write_table(table.set_column(column, field, pa.array(rows, field.type)), path)
+        write_column(path, "action", lambda rows: [*rows[:3], [float("nan")] * 7, *rows[4:]])
+    elif lost == "a stamp":
+        write_column(path, "timestamp", lambda rows: [*rows[:3], 9.0, *rows[4:]])
     elif lost == "rows":
         path.write_bytes(path.read_bytes()[:50])
     else:
@@ -95,6 +93,25 @@ def test_damaged_rows_can_be_skipped_from_the_first_command_on(lost, started, tm
     if lost != "a number":  # one that the body might not even use
         assert any(line.startswith(f"warning: {path}") for line in lines)
     assert len(started) == 1
+
+
+def write_column(path, name, change):
+    table = pq.read_table(path)
+    column = table.schema.get_field_index(name)
+    field, rows = table.schema.field(column), change(table[name].to_pylist())
+    pq.write_table(table.set_column(column, field, pa.array(rows, field.type)), path)
+
+
+def test_a_rate_that_info_gets_wrong_is_not_damage_to_skip(started, tmp_path):
+    data = shutil.copytree(DATA, tmp_path / "data")
+    run(tmp_path / "run", finetune.FinetuneConfig(steps=0), data=data)
+    body, info = tmp_path / "run" / "body.toml", data / "meta" / "info.json"
+    info.write_text(info.read_text().replace('"fps": 10', '"fps": 30'))
+    body.write_text(body.read_text().replace("rate_hz = 10", "rate_hz = 30"))
+    config = finetune.FinetuneConfig(skip_bad=True)
+    for file in (None, body):  # to be drafted, and given
+        with pytest.raises(RateMismatchError, match=r"info.json: fps: expected .* 10 Hz, got 30"):
+            run(tmp_path / "other", config, data=data, body=file)
 
 
 def test_episodes_that_the_metadata_lost_are_said(started, tmp_path):

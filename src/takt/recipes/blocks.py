@@ -129,19 +129,20 @@ def run(
     settings = {"scenes": scenes, "training": asdict(config), "asked": asked or {}}
     on_first_rank(claim, out, settings)
     frames, policy = out / "frames", out / "policy"
-    drawn = frames / DRAWN
-    if not drawn.exists() or drawn.read_text() != f"{scenes}":
-        log(f"drawing {scenes} scenes")
-        on_first_rank(_draw, scenes, frames)
+    on_first_rank(_draw, scenes, frames, log)
     if not is_complete(policy):
         launch(_train, ranks, config, frames, out, watch)
     return policy
 
 
-def _draw(scenes: int, folder: Path) -> None:
-    (folder / DRAWN).unlink(missing_ok=True)
+def _draw(scenes: int, folder: Path, log: Callable[[str], None]) -> None:
+    drawn = folder / DRAWN
+    if drawn.exists() and drawn.read_text() == f"{scenes}":
+        return
+    log(f"drawing {scenes} scenes")
+    drawn.unlink(missing_ok=True)
     reach_frames(scenes).save(folder)
-    (folder / DRAWN).write_text(f"{scenes}")
+    drawn.write_text(f"{scenes}")
 
 
 def _train(config: "TrainingConfig", frames: Path, out: Path, watch: WatchConfig) -> None:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from takt.datasets.body import BodyEpisodes, require_finite
 from takt.datasets.doubts import doubts
-from takt.datasets.errors import BadEpisodeError, DatasetError, EpisodeError, RateMismatchError
+from takt.datasets.errors import BadEpisodeError, DatasetError, EpisodeError
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.metadata import ACTION, STATE
+from takt.datasets.rates import measure_rates
 
 
 def sound_rows(dataset: LeRobotDataset, *, skip_bad: bool) -> LeRobotDataset:
@@ -14,22 +15,24 @@ def sound_rows(dataset: LeRobotDataset, *, skip_bad: bool) -> LeRobotDataset:
 
     Raises:
         BadEpisodeError: there is such an episode, and it is not to be skipped.
-        DatasetError: no episode is left; the first one's fault.
+        RateMismatchError: the timestamps of all contradict info.json.
+        DatasetError: all are damaged; the first one's fault.
     """
-    metadata, kept, faults = dataset.metadata, [], list[DatasetError]()
+    metadata, kept, faults = dataset.metadata, [], list[EpisodeError]()
     for index, record in enumerate(metadata.episodes):
         try:
             table = dataset.table(index)
             require_finite(table.state, STATE, index, metadata)
             require_finite(table.actions, ACTION, index, metadata)
         except DatasetError as error:
-            if not (skip_bad or isinstance(error, RateMismatchError)):
-                raise BadEpisodeError(EpisodeError.of(error, index)) from error
-            faults.append(error)
+            faults.append(EpisodeError.of(error, index))
         else:
             kept.append(record)
-    if faults and not (kept and skip_bad):
+    if faults and not kept:
+        measure_rates(dataset)
         raise faults[0]
+    if faults and not skip_bad:
+        raise BadEpisodeError(faults[0])
     return LeRobotDataset(metadata=replace(metadata, episodes=tuple(kept)))
 
 
@@ -38,18 +41,19 @@ def data_warnings(source: BodyEpisodes) -> list[str]:
 
     Raises:
         RateMismatchError: the timestamps contradict info.json, so that all actions would be wrong.
-        DatasetError: no episode can be read.
+        DatasetError: there is no episode, or none whose rows can be read.
     """
     found: list[object] = []
+    dataset = source.dataset
+    if not len(dataset):
+        raise DatasetError(dataset.metadata.root, "expected an episode, got none; record one first")
     try:
-        source.dataset.metadata.check_complete()
+        dataset.metadata.check_complete()
     except DatasetError as error:
         found.append(error)
     try:
         found += doubts(source)
-    except RateMismatchError:
-        raise
     except DatasetError as error:
         found.append(error)
-        found += doubts(replace(source, dataset=sound_rows(source.dataset, skip_bad=True)))
+        found += doubts(replace(source, dataset=sound_rows(dataset, skip_bad=True)))
     return [f"warning: {line}" for line in found]

@@ -13,7 +13,7 @@ from takt.embodiments.draft import draft_body
 from takt.extras import require_extra
 from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
-from takt.recipes.run_folder import body_facts, claim, is_claimed
+from takt.recipes.run_folder import body_facts, claim, claim_again
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.finetune_config import FinetuneConfig
 from takt.types import EmbodimentSpec, TaktError
@@ -87,8 +87,8 @@ def run(
     chosen = asdict(config) | {"conversations": words}
     del chosen["skip_bad"]  # may be added when a damaged row is met
     settings = {**paths, "body": body_facts(spec), "finetune": chosen}
-    if is_claimed(out):
-        claim(out, settings, *(_further(out) if is_complete(out / "policy") else ()))
+    advice = _further(out) if is_complete(out / "policy") else []
+    on_first_rank(claim_again, out, settings, *advice)
     launch(_train, ranks, config, file, data, start, out, settings, watch)
     return out / "policy"
 

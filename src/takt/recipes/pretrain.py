@@ -12,7 +12,7 @@ from takt.embodiments.slot_table import require_one_layout, slot_table
 from takt.extras import require_extra
 from takt.policies.xr0.checkpoint_files import is_complete
 from takt.processes import require_processes
-from takt.recipes.run_folder import body_facts, claim, is_claimed
+from takt.recipes.run_folder import body_facts, claim, claim_again
 from takt.recipes.watch import STANDARD, Watch, WatchConfig
 from takt.training.flow_objective import ObjectiveName
 from takt.types import EmbodimentSpec, TaktError
@@ -170,8 +170,7 @@ def run(
             raise TaktError(f"{mixture}: expected conversations at {path}, got nothing there")
     on_first_rank(_look_at, found, specs, log)
     settings = _settings(config, found, specs)
-    if is_claimed(out):
-        claim(out, settings)
+    on_first_rank(claim_again, out, settings)
     if not is_complete(out / "policy"):
         launch(_train, ranks, config, found, specs, out, watch, settings)
     return out / "policy"

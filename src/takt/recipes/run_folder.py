@@ -78,6 +78,12 @@ def claim(
     _hold(path)
 
 
+def claim_again(folder: Path, settings: Mapping[str, object], *advice: str) -> None:
+    """`claim` a folder that has a run's settings; leave one free until something is trained."""
+    if is_claimed(folder):
+        claim(folder, settings, *advice)
+
+
 def keeps_work(folder: Path) -> bool:
     """Whether a state of a training, an episode or a file of rows is there."""
     kinds = ("**/*.safetensors", "**/episodes/**/*.parquet", "*.parquet")
