@@ -163,6 +163,8 @@ def test_the_boards_button_ends_a_shift_that_can_go_on(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             run_shift(CONFIG, FakeStation(), taken, store, Silent(), button)  # pyright: ignore
         assert button.told["cycles"] == "1 of 4"
+        assert button.told["good parts"] in ("0 of 1", "1 of 1")
+        assert float(button.told["last cycle"].removesuffix(" s")) > FakeStation.CONSTANT_S
         assert len(run_shift(CONFIG, FakeStation(), taken, store, Silent())) == 4
 
 

@@ -18,6 +18,7 @@ from interrupts import hear_interrupts
 from takt.cli import main
 from takt.embodiments.driver import Camera
 from takt.embodiments.limits import Limits
+from takt.runtime.real_time import real_time
 from takt.types import ActionChunk, EmbodimentSpec, Observation
 
 CALM = ["--patience-ms", "9000", "--watchdog-ms", "5000"]
@@ -115,6 +116,8 @@ def test_a_driven_body_runs_on_the_wall_clock(capsys: pytest.CaptureFixture[str]
     assert set(found["sensors"]) == {"joints", "front", "wrist"}
     assert found["sensors"]["front"]["received"] > 5
     assert found["stopped"] is None
+    with real_time() as granted:
+        assert found["scheduling"] == granted.scheduling
 
 
 def test_a_simulation_runs_on_the_virtual_clock_and_repeats(
@@ -208,6 +211,7 @@ def test_a_device_that_is_never_released_is_named_and_tells_in_the_exit_status(
         (["--body", "fakes:FakeStation", "--seconds", "0"], "--seconds"),
         (["--body", "fakes:FakeStation", "--episodes", "0"], "--episodes"),
         (["--body", "test_run:Arm", "--watchdog-ms", "1"], "two ticks"),
+        (["--body", "fakes:FakeStation", "--priority", "100"], "--priority"),
         (["--body", "test_run:Arm", "--clock", "virtual"], "expected a simulation"),
     ],
 )

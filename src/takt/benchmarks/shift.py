@@ -93,7 +93,14 @@ def run_shift(
         records.append(record)
         if board is not None:
             good = sum(record.good for record in records)
-            board.tell({"cycles": f"{len(records)} of {config.cycles}", "both sides": str(good)})
+            done = len(records)
+            board.tell(
+                {
+                    "cycles": f"{done} of {config.cycles}",
+                    "good parts": f"{good} of {done}",
+                    "last cycle": f"{record.cycle_s:.1f} s",
+                }
+            )
     return records
 
 

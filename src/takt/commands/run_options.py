@@ -73,5 +73,3 @@ class Config:
         ):
             if not 0 < value < float("inf"):
                 raise TaktError(f"{option}: expected more than 0, got {value}")
-        if not 0 <= self.priority <= 99:
-            raise TaktError(f"--priority: expected 1 to 99, or 0 for none, got {self.priority}")
