@@ -214,7 +214,7 @@ def _episode(line: Line, fault: Fault | None, at: int, tally: Tally) -> None:
         why = f"{type(error).__name__}: {error}"
         tally.stops[type(error).__name__] += 1
         tally.unexplained += not str(error)
-    line.recorder.end(None, why)
+    line.recorder.end(None)
     trace = executor.trace()
     tally.match(fault, stopped=why != "ended as asked")
     tally.episodes += 1

@@ -60,10 +60,10 @@ def test_an_episode_is_recorded_as_it_was_executed(tmp_path: Path) -> None:
     with Recorder(root, SPEC) as recorder:
         recorder.begin()
         trace = episode(recorder)
-        recorder.end(True, "done")
+        recorder.end(True)
         recorder.begin()
         episode(recorder, 30)
-        recorder.end(None, "out of time")
+        recorder.end(None)
     dataset = LeRobotDataset.open(root)
     assert len(dataset) == 2
     table = dataset.table(0)
@@ -79,7 +79,7 @@ import sys, time
 from pathlib import Path
 from runtime.test_recorder import SPEC, Recorder, episode
 recorder = Recorder(Path(sys.argv[1]), SPEC)
-recorder.begin(); episode(recorder, 20); recorder.end(True, "done")
+recorder.begin(); episode(recorder, 20); recorder.end(True)
 recorder.begin(); episode(recorder, 45)
 while recorder._spool._written < 45: time.sleep(0.01)
 print("recorded", flush=True)
@@ -99,7 +99,7 @@ def test_a_kill_loses_no_episode(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     with Recorder(root, SPEC) as recorder:
         recorder.begin()
         episode(recorder, 10)
-        recorder.end(False, "done")
+        recorder.end(False)
     assert "1 of them cut short, after 45 ticks" in caplog.text
     dataset = LeRobotDataset.open(root)
     assert [len(dataset.table(index).stamps) for index in range(3)] == [20, 45, 10]
@@ -118,7 +118,7 @@ def test_spools_of_another_body_are_named_and_block_nobody(
         said = caplog.text
         recorder.begin()
         episode(recorder, 5)
-        recorder.end(True, "done")
+        recorder.end(True)
     assert f"{other}: 7 ticks" in said
     assert "body crane instead of nut-station" in said
     assert "record 'crane' into OTHER" in said
@@ -138,10 +138,10 @@ def test_a_disk_that_is_left_behind_still_gets_all_that_was_taken(
         with pytest.raises(SpoolError, match="keeps up"):
             episode(recorder, 60)
         threading.Timer(0.1, disk.moves.set).start()
-        recorder.end(None, "the disk")
+        recorder.end(None)
         recorder.begin()
         episode(recorder, 5)
-        recorder.end(True, "done")
+        recorder.end(True)
     dataset = LeRobotDataset.open(tmp_path / "data")
     assert [len(dataset.table(index).stamps) for index in range(2)] == [12, 5]
 
@@ -156,7 +156,7 @@ def test_an_end_that_is_interrupted_still_waits_for_the_disk(
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         threading.Timer(0.4, disk.moves.set).start()
         with pytest.raises(KeyboardInterrupt):
-            recorder.end(True, "done")
+            recorder.end(True)
     table = LeRobotDataset.open(tmp_path / "data").table(0)
     assert len(table.stamps) == 9
     assert (table.extras[SUCCESS] == 1).all()

@@ -65,18 +65,14 @@ def _run_episode(config: Config, session: Session, seed: int, ending: Ending) ->
     executor, recorder = session.executor(seed), session.recorder
     if recorder is not None:
         recorder.begin()
-    why = "ended as asked"
     try:
         executor.run(_finished(config, session, ending))
-    except BaseException as error:
-        why = _cause(error)
-        raise
     finally:
         session.summary.traces.append(executor.trace())
         if session.robot is not None:
             session.summary.sensors = session.robot.timing()
         if recorder is not None:
-            recorder.end(session.human.jog.verdict if session.human else None, why)
+            recorder.end(session.human.jog.verdict if session.human else None)
 
 
 def _finished(config: Config, session: Session, ending: Ending) -> Callable[[], bool]:

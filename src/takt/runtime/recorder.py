@@ -88,7 +88,7 @@ class Recorder:
         """End an open episode and close."""
         try:
             if self._spool is not None:
-                self.end(None, "interrupted" if error is None else type(error).__name__)
+                self.end(None)
         finally:
             self.close()
 
@@ -129,10 +129,11 @@ class Recorder:
             )
         )
 
-    def end(self, success: bool | None, why: str) -> None:
+    def end(self, success: bool | None) -> None:
         """The episode is over; when this returns it survives a kill.
 
-        Interrupted while it waits for the disk, it may be called again.
+        `success` is None if nobody judged it. Interrupted while it waits for the disk, it may be
+        called again.
 
         Raises:
             RecorderError: outside an episode.
