@@ -15,7 +15,7 @@ from takt.policies.xr0.presets import nano
 from takt.runtime.client import RemotePolicy
 from takt.runtime.server.policy_server import MAX_MESSAGE_BYTES, PolicyServer
 from takt.runtime.server.replies import ServerFacts
-from takt.runtime.server.scheduler import OneForAll
+from takt.runtime.server.scheduler import OneForAll, OnePerRobot
 from takt.types import ActionChunk
 
 TOLERANCE = 1e-5
@@ -112,8 +112,20 @@ class Watched(XR0Policy):
         return XR0Policy.infer_together(policies, observations, committed)
 
 
+def one_for_all(first):
+    return OneForAll(policy=first, robots=3)
+
+
+def one_per_robot(first):
+    made = iter([first, first.another(), first.another()])
+    return OnePerRobot(factory=lambda: next(made), robots=3)
+
+
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
-def test_robots_of_one_server_share_inferences_and_nothing_else(checkpoint, spec, questions):
+@pytest.mark.parametrize("policies", [one_for_all, one_per_robot])
+def test_robots_of_one_server_share_inferences_and_nothing_else(
+    checkpoint, spec, questions, policies
+):
     facts = ServerFacts(
         policy="tiny",
         embodiment=spec.name,
@@ -125,8 +137,7 @@ def test_robots_of_one_server_share_inferences_and_nothing_else(checkpoint, spec
     )
     Watched.sizes.clear()
     found = [[] for _ in questions]
-    shared = OneForAll(policy=Watched(checkpoint, spec), robots=3)
-    with PolicyServer(shared, facts, spec) as server:
+    with PolicyServer(policies(Watched(checkpoint, spec)), facts, spec) as server:
         robots = [RemotePolicy(f"ws://127.0.0.1:{server.port}") for _ in questions]
         for seed, robot in enumerate(robots):
             robot.reset(seed)
