@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from takt.commands.run_body import Driven, body_named
+from takt.commands.run_body import Driven, Simulated, body_named
 from takt.embodiments.body_file import load_driver
 from takt.embodiments.slot_map import EmbodimentFileError
 from takt.embodiments.user_code import failures_named, make, told
@@ -40,6 +40,20 @@ class Nameless(Works):
 
 class Boundless(Works):
     limits = {"velocity": [1, 1]}
+
+class World:
+    spec = ARM
+    def observe(self):
+        return "nothing"
+    def act(self, action):
+        self.motors.move(action)
+    def stop(self): ...
+    @property
+    def finished(self):
+        return 1 / 0
+
+class Lost(World):
+    spec = "somewhere"
 
 def forgets(spec=None, port=""):
     Works(spec)
@@ -80,6 +94,20 @@ def test_a_driver_that_cannot_be_made_is_named(file: Path, name: str, says: str)
     body.write_text(BODY.replace("{file}", str(file)).replace("{name}", name))
     with pytest.raises(EmbodimentFileError, match=f"body.toml: driver: .*{says}"):
         load_driver(body)
+
+
+def test_a_simulation_of_ones_own_is_named_whatever_fails_in_it(file: Path) -> None:
+    body = body_named(f"{file}:World")
+    assert isinstance(body, Simulated)
+    with pytest.raises(TaktError, match=r"World.observe\(\): expected a .*Observation, got str"):
+        body.body.observe()
+    with pytest.raises(TaktError, match=r"World.act\(action\) failed with AttributeError: .*line"):
+        body.body.act(np.zeros(2, np.float32))
+    with pytest.raises(TaktError, match=r"World.finished failed with ZeroDivisionError"):
+        body.finished()
+    body.reset(1)  # it has none
+    with pytest.raises(TaktError, match="expected its spec"):
+        body_named(f"{file}:Lost")
 
 
 def test_limits_of_another_kind_are_named(file: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from takt.commands.run_own_body import OwnBody
 from takt.embodiments import EMBODIMENTS
 from takt.embodiments.body_file import (
     DRIVER_PARTS,
@@ -11,6 +12,7 @@ from takt.embodiments.body_file import (
     load_driver,
     load_limits,
     missing_parts,
+    require_spec,
 )
 from takt.embodiments.driver import Driver
 from takt.embodiments.limits import UNLIMITED, Limits
@@ -93,7 +95,8 @@ def body_named(name: str) -> Body:
         )
     made = make(name)
     if not missing_parts(made, EMBODIMENT_PARTS, name):
-        return Simulated(made)
+        spec, limits = require_spec(made, f"--body {name}"), _limits(made, name)
+        return Simulated(OwnBody(name, made, spec, limits))
     if {"connect", "read", "command"} <= {*missing_parts(made, DRIVER_PARTS, name)}:
         raise TaktError(
             f"--body {name}: expected a driver (takt.embodiments.driver.Driver) or an embodiment "
@@ -104,9 +107,9 @@ def body_named(name: str) -> Body:
     return Driven(driver, _limits(driver, name))
 
 
-def _limits(driver: Driver, name: str) -> Limits:
+def _limits(made: object, name: str) -> Limits:
     """Its own, if it has any."""
-    limits = getattr(driver, "limits", UNLIMITED)
+    limits = getattr(made, "limits", UNLIMITED)
     if not isinstance(limits, Limits):
         raise TaktError(
             f"--body {name}: expected its limits to be takt.embodiments.limits.Limits, got "

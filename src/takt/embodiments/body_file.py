@@ -61,13 +61,23 @@ def as_driver(made: object, where: str) -> Driver:
             f"{where}: expected a driver (takt.embodiments.driver.Driver), got "
             f"{type(made).__name__} without {', '.join(missing)}; see docs/new_body.md"
         )
-    spec = getattr(made, "spec")  # noqa: B009 - `made` is not known to be a driver yet
+    require_spec(made, where)
+    return made  # pyright: ignore[reportReturnType]
+
+
+def require_spec(body: object, where: str) -> EmbodimentSpec:
+    """The spec of a body.
+
+    Raises:
+        TaktError: it is of another kind.
+    """
+    spec = getattr(body, "spec", None)
     if not isinstance(spec, EmbodimentSpec):
         raise TaktError(
             f"{where}: expected its spec to be a takt.types.EmbodimentSpec, got "
             f"{type(spec).__name__}; keep the spec that it is made with, or write one"
         )
-    return made  # pyright: ignore[reportReturnType]
+    return spec
 
 
 def missing_parts(made: object, parts: Sequence[str], where: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from takt.embodiments.driver import Driver, DriverError
+from takt.embodiments.user_code import told
 from takt.runtime.closing import Closing
 from takt.runtime.synchroniser import Patience, SensorTiming, Synchroniser
 from takt.types import EmbodimentSpec, Observation, Seconds, TaktError
@@ -73,7 +74,7 @@ class Robot(Closing):
         except Exception as error:
             raise DriverError(
                 f"{self.spec.name}: expected connect() to open the devices, got "
-                f"{type(error).__name__}: {error}; are they plugged in, and may you use them?"
+                f"{told(error)}; are they plugged in, and may you use them?"
             ) from error
         self._synchroniser = Synchroniser(
             self.spec,
@@ -103,7 +104,7 @@ class Robot(Closing):
         except Exception as error:
             raise DriverError(
                 f"{self.spec.name}: expected its driver to take a command, it failed with "
-                f"{type(error).__name__}: {error}; the body was stopped"
+                f"{told(error)}; the body was stopped"
             ) from error
 
     def stop(self) -> None:
@@ -117,9 +118,10 @@ class Robot(Closing):
             last = _failure(self._driver.stop, STOP_TIMEOUT_S)
             if last is None:
                 return
+        assert last is not None
         raise StopFailedError(
             f"{self.spec.name}: expected the body to stop, its driver failed {STOP_ATTEMPTS} times "
-            f"({type(last).__name__}: {last}); CUT ITS POWER"
+            f"({told(last)}); CUT ITS POWER"
         ) from last
 
     def touch(self) -> np.ndarray | None:
@@ -159,7 +161,7 @@ class Robot(Closing):
             devices["sensors' threads"] = synchroniser.close
         devices["driver"] = self._driver.close
         failures = {name: _failure(close, CLOSE_TIMEOUT_S) for name, close in devices.items()}
-        return [f"{name}: {type(f).__name__}: {f}" for name, f in failures.items() if f]
+        return [f"{name}: {told(f)}" for name, f in failures.items() if f]
 
     def _connected(self) -> Synchroniser:
         if self._synchroniser is None:

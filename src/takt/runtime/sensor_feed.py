@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from takt.embodiments.user_code import told
 from takt.runtime.ring_buffer import RingBuffer
 from takt.types import Seconds, TaktError
 
@@ -57,7 +58,8 @@ class SensorFeed(Generic[_Sample]):
         self._closing = threading.Event()
         self._first = threading.Event()
         self._thread: threading.Thread | None = None
-        self._failures, self._error = 0, ""
+        self._failures = 0
+        self._error: Exception | None = None
 
     def start(self) -> None:
         """Begin to read."""
@@ -85,7 +87,7 @@ class SensorFeed(Generic[_Sample]):
         except Exception as error:
             if not self._closing.is_set():
                 self._failures += 1
-                self._error = f"{type(error).__name__}: {error}"
+                self._error = error
                 self._closing.wait(RETRY_S)
             return
         if self.buffer.append(stamp, sample, self._clock()):
@@ -117,7 +119,7 @@ class SensorFeed(Generic[_Sample]):
     def _lost(self, what: str) -> SensorLostError:
         seen = self.reading
         refused = seen.disordered + seen.future
-        causes = [f"its last error: {self._error}"] if self._error else []
+        causes = [f"its last error: {told(self._error)}"] if self._error else []
         if refused:
             causes.append(
                 f"{refused} samples were refused: {seen.disordered} stamped before their "
