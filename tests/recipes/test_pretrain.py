@@ -171,6 +171,10 @@ def test_what_is_to_act_while_thinking_learns_to_go_on_from_committed_actions():
     chosen = replace(FEW, post=1, objective="prefixed")
     found = [training(config).objective for config in (FEW, replace(FEW, post=1), chosen)]
     assert found == [SYNCHRONOUS, PAPER, OBJECTIVES["prefixed"]]
+    short = replace(FEW, horizon=4, execute=2)
+    assert training(short).horizon == 4  # without a prefix
+    with pytest.raises(TaktError, match="max_prefix=6"):
+        training(replace(short, post=1))
 
 
 def test_words_need_conversations(folder, tmp_path):

@@ -99,7 +99,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Some delay d can be run, d <= T_e <= T - d, and a prefix leaves something to learn."""
-        longest = self.model.contract.max_prefix
+        longest = trained_contract(self.model.contract, self.objective).max_prefix
         if not 0 < self.execute < self.horizon or longest >= self.horizon:
             raise TaktError(
                 f"expected 0 < T_e < T and max_prefix < T, got T_e={self.execute}, "
