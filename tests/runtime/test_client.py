@@ -139,7 +139,7 @@ def test_what_is_waited_for_is_told_once_and_once_that_it_is_there() -> None:
         assert len(told) == 1
         assert f"no connection to {address}" in told[0]
         assert "refused" in told[0]
-        assert "20 s" in told[0]
+        assert "for 20 s: is `takt serve` running there, without --certificate?" in told[0]
         with serve(port=first.port):
             worker.result()
             assert told[1].startswith(f"connected to {address} after")

@@ -214,7 +214,8 @@ class RemotePolicy:
             self._told_lost = True
             self._tell(
                 f"no connection to {self._address.uri} ({why}); trying again for "
-                f"{self._give_up_s:g} s"
+                f"{self._give_up_s:g} s: is `takt serve` running there, "
+                f"{'with' if self._address.uri.startswith('wss:') else 'without'} --certificate?"
             )
 
     def _connect(self) -> None:
