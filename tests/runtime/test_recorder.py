@@ -110,7 +110,8 @@ def test_spools_of_another_body_are_named_and_block_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "data-spools"
-    other = spooled(folder / "000000.spool", 7, body="crane")
+    spooled(folder / "000000-0.adding", 7, body="crane")
+    other = folder / "000000.spool"
     spooled(folder / "000001.part", 3)
     spooled(folder / "000002.part", 0)
     (folder / "000003.part").touch()

@@ -19,6 +19,7 @@ from takt.runtime.row import Row, RowLayout
 from takt.runtime.spool import Spool, Spooled
 from takt.runtime.spooled_episodes import (
     PART,
+    SPOOL,
     convert_all,
     convert_until,
     finish,
@@ -184,6 +185,7 @@ class Recorder:
         for path, spooled in finished(self._folder):
             numbers.append(number(path) + 1)
             if spooled.layout != self._layout:
+                path = path.rename(self._folder / f"{number(path):06d}{SPOOL}")  # of no dataset
                 _log.warning(_foreign(path, spooled, self._layout))
             elif not is_added(path, spooled, self._root):
                 (cut if spooled.cut else lengths).append(len(spooled.rows))
