@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import socket
+import struct
 import subprocess
 import time
 import urllib.error
@@ -139,6 +141,18 @@ def test_only_our_own_page_can_stop_the_body() -> None:
             assert run(board, 1).stops == 1
             assert board.stop_requested == (status == 200)
         assert run(board, 10_000).ticks == 0
+
+
+def test_a_browser_that_hangs_up_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    reset = struct.pack("ii", 1, 0)
+    with Board("a test", SPEC) as board:
+        address = urlsplit(board.url)
+        for _ in range(5):
+            with socket.create_connection((address.hostname, address.port)) as browser:
+                browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                browser.sendall(b"GET /state HTTP/1.1\r\nHost: ")
+        assert ask(board, "/state")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_page_that_died_costs_nothing() -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -178,6 +179,17 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+class Server(ThreadingHTTPServer):
+    """One thread for each connection; browsers hang up as they like."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's
+        """Tell of our own faults only."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _name(address: str) -> str | None:
     try:
         return urlsplit(address).hostname
@@ -192,11 +204,10 @@ def main() -> None:
     text = files("takt.runtime").joinpath("board.html").read_text().replace("TOKEN", sys.argv[3])
     members = {"ledger": Ledger(), "loop": loop, "token": sys.argv[3], "html": text}
     try:
-        server = ThreadingHTTPServer((ADDRESS, int(sys.argv[2])), type("Page", (Page,), members))
+        server = Server((ADDRESS, int(sys.argv[2])), type("Page", (Page,), members))
     except OSError as error:
         loop.send(f"{error.strerror} on port {sys.argv[2]}".encode())
         return
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     loop.send(f"http://{ADDRESS}:{server.server_port}/".encode())
     while packet := loop.recv(_PACKET):
