@@ -44,7 +44,7 @@ def planner_named(config: Config, spec: EmbodimentSpec) -> Planner:
     if config.policy == "hold":
         return Planner(InlinePolicy(HoldPolicy(spec)), HOLD)
     if is_reference(config.policy):
-        _say(f"loading {config.policy}")
+        say(f"loading {config.policy}")
         made = {"reference": config.policy}
         return Planner(PolicyProcess("takt.runtime.named_policy:named_policy", made), None)
     return _from_checkpoint(config, spec)
@@ -57,13 +57,14 @@ def _remote(config: Config) -> RemotePolicy:
             "leave it out, or serve with --certificate and --key"
         )
     token = config.token_file.read_text().strip() if config.token_file else None
-    _say(f"connecting to {config.policy}, for at most {GIVE_UP_S:g} s")
+    say(f"connecting to {config.policy}, for at most {GIVE_UP_S:g} s")
     return RemotePolicy(
-        config.policy, token=token, certificate=config.certificate, give_up_s=GIVE_UP_S, tell=_say
+        config.policy, token=token, certificate=config.certificate, give_up_s=GIVE_UP_S, tell=say
     )
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line about the policy, before and while it plans."""
     print(f"policy: {text}", file=sys.stderr, flush=True)
 
 
@@ -73,7 +74,7 @@ def _from_checkpoint(config: Config, spec: EmbodimentSpec) -> Planner:
     folder = packaged_checkpoint("nano_station") if named else Path(config.policy)
     if not folder.is_dir():
         raise TaktError(f"--policy: expected {ACCEPTED}, got {config.policy!r}")
-    _say(f"loading {config.policy}")
+    say(f"loading {config.policy}")
     facts = read_chunking(folder, spec.name, ACCEPTED)
     learned = Learned(folder, config.device, config.dtype, config.quantise)
     return Planner(learned.start(config.body), facts)

@@ -7,6 +7,7 @@ from statistics import median
 import numpy as np
 
 from takt.benchmarks.checkpoint import CheckpointChunking
+from takt.commands.run_policy import say
 from takt.runtime.inference import PolicyError, PolicyWorker
 from takt.types import ActionChunk, Embodiment, EmbodimentSpec, Seconds
 
@@ -33,6 +34,8 @@ def probe(
     Raises:
         PolicyError: a plan is not for this body, or shorter than what is known says.
     """
+    if policy != "hold":
+        say(f"asking for {1 + WARM} plans that nobody executes")
     horizon, latencies = 0, []
     for _ in range(1 + WARM):
         observation = body.observe()
