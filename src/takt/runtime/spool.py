@@ -62,7 +62,8 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{path}: {error}; record to a disk with room") from error
         self._written_out = threading.Event()
-        threading.Thread(target=self._write, name="spool", daemon=True).start()
+        self._thread = threading.Thread(target=self._write, name="spool", daemon=True)
+        self._thread.start()
 
     @property
     def closed(self) -> bool:
@@ -100,8 +101,9 @@ class Spool:
         if not self._ending:
             self._ending = True
             self._queue.put(_End(success))
-        # not join(): after an interrupted one, Python calls a thread dead that is at work
+        # not join() alone: after an interrupted one, Python calls a thread dead that is at work
         self._written_out.wait()
+        self._thread.join()
         if self._error is not None:
             raise self._failure() from self._error
 
