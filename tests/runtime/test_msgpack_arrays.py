@@ -78,6 +78,8 @@ def test_other_arrays_are_refused(changes: dict[str, object]) -> None:
         b"\xdd\xff\xff\xff\xff",  # a list of four billion
         b"\xdd\x00\x10\x00\x00" * 500,  # a million places in each of 500 nested lists
         b"\x91" * 100_000,
+        b"\xdc\x04\x00" + (b"\xdc\x04\x00" + b"\x80" * 1024) * 1024,  # a million maps
+        b"\xdc\x04\x00" + (b"\xdc\x04\x00" + bytes(1024)) * 1024,  # a million numbers
         b"\xd4\x01\x00",  # an extension type
         b"\x81\xa1a\xa2\xff\xfe",  # no UTF-8
         b"\x82\xa1a\x01",

@@ -3,14 +3,14 @@
 An array is the map {b"__ndarray__": True, b"dtype", b"shape", b"data"}, a NumPy scalar
 {b"__npgeneric__": True, b"dtype", b"data"} (openpi-client 0.1.2, `msgpack_numpy`). Ours alone is
 {b"__jpeg__": True, b"data"}: a compressed image. What is read comes from strangers: only numbers
-become arrays, and nothing larger than the message allows is ever allocated.
+become arrays, and a small message does not grow into large memory.
 """
 
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
@@ -25,8 +25,11 @@ _DTYPES = {
 }
 MAX_AXES = 8
 MAX_ITEMS = 1024  # of a list or a map: a header that claims more would reserve memory unseen
+MAX_ALL_ITEMS = 1 << 14  # of a message: a byte may be a map, which takes a hundred in memory
 MAX_TEXT_BYTES = 1 << 16
 MAX_PIXELS = 1 << 24  # of all JPEG images of a message: one of 4096 x 4096
+
+_Items = TypeVar("_Items", list[Any], dict[Any, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,12 @@ def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - the caller checks
     Raises:
         WireError: The bytes are no message, or hold what is not allowed.
     """
+    builder = _Builder()
     try:
         return msgpack.unpackb(
             data,
-            object_hook=_Builder().build,
+            object_hook=builder.build,
+            list_hook=builder.count,
             ext_hook=_refuse_extension,
             max_array_len=MAX_ITEMS,
             max_map_len=MAX_ITEMS,
@@ -93,12 +98,19 @@ def _refuse_extension(code: int, data: bytes) -> object:
 
 
 class _Builder:
-    """Turns the maps of one message into arrays, with one allowance for all its images."""
+    """Turns the maps of one message into arrays, with one allowance for all that is in it."""
 
     def __init__(self) -> None:
-        self._pixels = MAX_PIXELS
+        self._pixels, self._items = MAX_PIXELS, MAX_ALL_ITEMS
+
+    def count(self, value: _Items) -> _Items:
+        self._items -= 1 + len(value)
+        if self._items < 0:
+            raise ValueError(f"more than {MAX_ALL_ITEMS} items in a message")
+        return value
 
     def build(self, value: dict[Any, Any]) -> object:
+        self.count(value)
         if _ARRAY in value:
             return _array(value)
         if _SCALAR in value:
