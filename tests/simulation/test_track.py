@@ -44,6 +44,16 @@ def test_who_stands_still_fails_and_who_touches_fails():
     assert judge(np.where(np.arange(len(target))[:, None] == 150, 0, target), target).collided
 
 
+def test_who_never_goes_round_the_obstacle_fails():
+    scene = draw(range(VALIDATION, VALIDATION + 100))
+    side = np.sign(scene.start[:, :1])
+    waiting = scene.target.copy()  # on the target wherever it is on the first side
+    waiting[..., 0] = side * np.maximum(side * waiting[..., 0], 0.25)
+    verdicts = [judge(*pair) for pair in zip(waiting, scene.target, strict=True)]
+    assert not any(verdict.collided for verdict in verdicts)
+    assert sum(verdict.success for verdict in verdicts) <= 5  # the target itself rarely stays
+
+
 def test_a_perturbation_is_seen_on_its_first_frame():
     body = next(b for b in map(TrackBody, range(20)) if len(b.reversals))
     rates = []

@@ -16,7 +16,9 @@ OBSTACLE_RAD = 0.18
 TOLERANCE_RAD = 0.12
 """On target within so much; a target nearer than that to the obstacle cannot be followed."""
 REQUIRED_SHARE = 0.6
-"""Of the ticks on which the target can be followed."""
+"""Of the ticks on which the target can be followed, either side of the obstacle weighing alike."""
+_VISIT_TICKS = 15
+"""A side on which the target can be followed for less says nothing."""
 
 _DECAY = np.exp(-SERVO_RATE * SPEC.dt)
 
@@ -45,7 +47,8 @@ class Verdict:
     """How an episode went."""
 
     on_target: float
-    """Share of the ticks on which the target can be followed."""
+    """Share of the ticks on which the target can be followed: the mean of both sides', so that
+    waiting on one side until the target comes back is worth half."""
     collided: bool
 
     @property
@@ -58,5 +61,7 @@ def judge(places: np.ndarray, target: np.ndarray) -> Verdict:
     """Of one episode: (tick, 2) each."""
     free = np.linalg.norm(target, axis=1) > OBSTACLE_RAD + 2 * TOLERANCE_RAD
     near = np.linalg.norm(places - target, axis=1) < TOLERANCE_RAD
+    sides = [free & (target[:, 0] < 0), free & (target[:, 0] >= 0)]
+    shares = [near[side].mean() for side in sides if side.sum() >= _VISIT_TICKS]
     touched = np.linalg.norm(places, axis=1) < OBSTACLE_RAD
-    return Verdict(on_target=float(near[free].mean()), collided=bool(touched.any()))
+    return Verdict(on_target=float(np.mean(shares)), collided=bool(touched.any()))
