@@ -2,11 +2,12 @@
 
 from contextlib import closing
 from itertools import islice
+from multiprocessing import Pipe
 
 import pytest
 from attempts import killed, refused, slow_start
 
-from takt.recipes.attempts import WorkerDiedError, attempts
+from takt.recipes.attempts import WorkerDiedError, _exchange, attempts
 from takt.types import TaktError
 
 
@@ -23,6 +24,14 @@ def test_an_attempts_error_arrives():
         pytest.raises(TaktError, match="expected a magnet, got none"),
     ):
         next(stream)
+
+
+def test_an_attempts_error_arrives_from_a_worker_that_has_ended():
+    ours, theirs = Pipe()
+    theirs.send(TaktError("expected a magnet, got none"))
+    theirs.close()
+    with pytest.raises(TaktError, match="expected a magnet"):
+        _exchange(ours, 1)
 
 
 def test_a_dead_worker_is_named():

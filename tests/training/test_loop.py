@@ -14,6 +14,7 @@ from takt.training.checkpoint import load_tensors, save_tensors
 from takt.training.ema import Ema
 from takt.training.loop import Check, DivergedError, draw_seed, learning_rate, train_stage
 from takt.training.shards import WHOLE
+from takt.training.updater import Updater
 from takt.types import TaktError
 
 
@@ -223,6 +224,17 @@ def test_the_average_forgets_its_start():
     assert ema.shadow[0].item() == pytest.approx(1.2, abs=0.02)
     ema.copy_to_parameters()
     assert weight.item() == ema.shadow[0].item()
+
+
+def test_what_is_remembered_of_a_weight_lies_beside_it():
+    """A GPU's fused kernels read the steps there; the meta device stands for one."""
+    weight = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    optimiser = torch.optim.AdamW([weight])
+    stored = {"step": torch.tensor(7.0), "exp_avg": torch.zeros(3, device="meta")}
+    Updater(optimiser, [weight], clip=1.0).restore({weight: stored})
+    assert {slot: x.device for slot, x in optimiser.state[weight].items()} == dict.fromkeys(
+        stored, weight.device
+    )
 
 
 def test_the_state_of_another_model_names_itself(batcher, tmp_path):

@@ -68,7 +68,8 @@ def _exchange(link: Connection, seed: int) -> tuple[int, Episode | None]:
     """Take a worker's result and give it `seed` to try after what it has."""
     try:
         result = link.recv()
-        link.send(seed)
+        if not isinstance(result, TaktError):  # who raised it has ended
+            link.send(seed)
     except (EOFError, OSError) as error:
         raise WorkerDiedError(
             "expected an attempt's result, but the process that made it died; what it printed "

@@ -56,7 +56,10 @@ class Updater:
 
     def restore(self, moments: Moments) -> None:
         """Go on with `moments`, filled, and with the weights that the parameters now have."""
-        self._optimiser.state.update(moments)
+        for parameter, slots in moments.items():
+            # Fused kernels read the count of steps where the weights are.
+            placed = {slot: value.to(parameter.device) for slot, value in slots.items()}
+            self._optimiser.state[parameter] = placed
 
     def close(self) -> None:
         """The stage is done."""
