@@ -64,6 +64,15 @@ def test_bits_and_dtype_survive_shards(model, tensors, tmp_path):
     assert not loaded.training
 
 
+def test_who_may_list_the_folder_may_read_the_weights(tensors, tmp_path):
+    for mode, expected in ((0o755, 0o644), (0o700, 0o600)):
+        folder = tmp_path / oct(mode)
+        folder.mkdir()
+        folder.chmod(mode)
+        write_weights(folder, tensors.items())
+        assert (folder / "model.safetensors").stat().st_mode & 0o777 == expected
+
+
 def test_asked_for_dtypes(model, tensors, whole):
     assert_same(
         load_weights(model.config, whole).state_dict(), {k: x.float() for k, x in tensors.items()}

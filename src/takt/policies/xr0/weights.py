@@ -221,7 +221,10 @@ def _draft(directory: Path, number: int) -> Path:
 
 
 def _write_draft(directory: Path, number: int, tensors: dict[str, Tensor]) -> list[str]:
-    save_file(tensors, _draft(directory, number), metadata={"format": "pt"})
+    draft = _draft(directory, number)
+    save_file(tensors, draft, metadata={"format": "pt"})
+    # the library makes it its owner's alone: whoever may list the folder may read it
+    draft.chmod(directory.stat().st_mode & 0o666)
     return list(tensors)
 
 
