@@ -15,7 +15,7 @@ from takt.runtime.inference import InlinePolicy, PolicyError
 from takt.runtime.latency import Injected, Latency, Measured
 from takt.runtime.safety import Governor, UnsafeActionError, step_limits
 from takt.runtime.trace import Trace
-from takt.types import ActionChunk, Observation
+from takt.types import ActionChunk, Observation, TaktError
 
 HORIZON, EXECUTE = 16, 8
 
@@ -208,3 +208,27 @@ def test_every_failure_stops_the_body(
     with pytest.raises(error, match=says):
         executor.run(lambda: False)
     assert station.stops == 1
+
+
+@pytest.mark.parametrize("value", [3.0, -3.0, np.nan])
+def test_a_body_that_stands_outside_its_bounds_does_not_leap_on_its_first_tick(
+    value: float,
+) -> None:
+    station = FakeStation()
+    station.state[0] = value
+    executor = Executor(
+        station,
+        InlinePolicy(FakePolicy()),
+        LambdaPrefix(EXECUTE, 0),
+        clock=VirtualClock(SPEC.dt),
+        latency=Injected(0),
+        governor=Governor(SPEC.action_space, step_limits(SPEC)),
+    )
+    if np.isnan(value):
+        with pytest.raises(TaktError, match="finite measured"):
+            executor.run(lambda: station.ticks >= 3)
+        assert station.ticks == 0
+    else:
+        trace = executor.run(lambda: station.ticks >= 3)
+        path = np.concatenate([[value], trace.actions[:, 0]])
+        assert np.abs(np.diff(path)).max() <= step_limits(SPEC)[0] * 1.001

@@ -154,6 +154,31 @@ def test_the_axes_of_a_tool_keep_to_their_box() -> None:
     assert governor.interventions == {"workspace": 1}
 
 
+LOW, HIGH = np.full(2, -2, np.float32), np.full(2, 2, np.float32)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(),
+        Limits(acceleration=ACCELERATION),
+        Limits(workspace=AxisBox(low=LOW, high=HIGH)),
+        Limits(workspace=AxisBox(low=LOW / 2, high=HIGH / 2)),
+    ],
+)
+def test_a_body_that_begins_outside_comes_back_without_a_leap(limits: Limits) -> None:
+    start = np.array([2.5, -2.5], np.float32)
+    held = drive(limited(limits), np.repeat(start[None], 5, axis=0), start)
+    assert (held == start).all(), "outside, it may be held"
+    farther = drive(limited(limits), np.repeat(2 * start[None], 5, axis=0), start)
+    assert (farther == start).all(), "but go no farther"
+    path = drive(limited(limits), np.zeros((120, 2), np.float32), start)
+    assert np.abs(np.diff(path, axis=0)).max() <= step_limits(ARM).max() * 1.001
+    if limits.acceleration is not None:
+        assert np.abs(np.diff(path, n=2, axis=0)).max() <= CHANGE * 1.001
+    np.testing.assert_allclose(path[-1], 0, atol=1e-6)
+
+
 def planar(action: np.ndarray) -> np.ndarray:
     """Two links of 0.3 m in the plane."""
     a, b = action[0], action[0] + action[1]

@@ -262,8 +262,10 @@ def _on_control_clock(observation: Observation, now: Seconds) -> Observation:
 def hold_target(observation: Observation, spec: EmbodimentSpec) -> np.ndarray:
     """Where the body stands, as an action (action,) float32: what the cold start holds.
 
+    It may be outside the bounds: there the governor lets the body come nearer, not leap.
+
     Raises:
-        TaktError: the state lacks an action axis.
+        TaktError: the state lacks an action axis, or is not finite.
     """
     space, names = spec.action_space, spec.state_names
     if observation.state.shape != (len(names),) or not set(space.names) <= set(names):
@@ -272,4 +274,9 @@ def hold_target(observation: Observation, spec: EmbodimentSpec) -> np.ndarray:
             f"action axis, got {observation.state.shape}; let observe() report the measured axes"
         )
     place = observation.state[[names.index(name) for name in space.names]]
-    return np.clip(place, space.low, space.high).astype(np.float32)
+    if not np.isfinite(place).all():
+        raise TaktError(
+            f"body {spec.name!r}: expected finite measured axes, got {place.tolist()}; mend its "
+            "observe()"
+        )
+    return place

@@ -33,10 +33,11 @@ class Accelerator:
         it comes to rest beside the plan instead of overshooting, and it is never so fast that it
         could not brake before a bound.
         """
+        low, high = np.minimum(self.low, previous), np.maximum(self.high, previous)
         step = target - previous
         moved, change = before.step, self.change
-        lowest = np.maximum(-self.max_step, -_stoppable(np.maximum(previous - self.low, 0), change))
-        highest = np.minimum(self.max_step, _stoppable(np.maximum(self.high - previous, 0), change))
+        lowest = np.maximum(-self.max_step, -_stoppable(previous - low, change))
+        highest = np.minimum(self.max_step, _stoppable(high - previous, change))
         # a body that is too fast to stop in time brakes as hard as it may
         lowest = np.minimum(np.maximum(lowest, moved - change), moved + change)
         highest = np.maximum(np.minimum(highest, moved + change), moved - change)
@@ -45,7 +46,7 @@ class Accelerator:
         eased = pace + np.sign(behind) * np.minimum(np.abs(behind), _stoppable(behind, change))
         passes = (lowest <= step) & (step <= highest) & (np.abs(behind) <= change)
         limited = previous + np.clip(eased, np.minimum(lowest, highest), highest)
-        return np.where(passes, target, np.clip(limited, self.low, self.high)).astype(np.float32)
+        return np.where(passes, target, np.clip(limited, low, high)).astype(np.float32)
 
 
 def _stoppable(distance: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -59,6 +60,13 @@ def _stoppable(distance: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.where(limited, np.sqrt(c * c + 2 * c * room) - c, np.inf)
 
 
+def clip_nearer(
+    wanted: np.ndarray, previous: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """`wanted` clipped to its bounds; where `previous` is outside, it may only come nearer."""
+    return np.clip(wanted, np.minimum(low, previous), np.maximum(high, previous))
+
+
 def keep_inside(wanted: np.ndarray, previous: np.ndarray, box: Workspace | None) -> np.ndarray:
     """`wanted`, or as much of the way to it from `previous` as stays in the box.
 
@@ -68,7 +76,7 @@ def keep_inside(wanted: np.ndarray, previous: np.ndarray, box: Workspace | None)
         case None:
             return wanted
         case AxisBox(low=low, high=high):
-            return np.clip(wanted, low, high)
+            return clip_nearer(wanted, previous, low, high)
         case ToolBox():
             return _keep_tools_inside(wanted, previous, box)
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from takt.embodiments.limits import UNLIMITED, Limits, LimitsError
-from takt.runtime.reach import Accelerator, Motion, keep_inside
+from takt.runtime.reach import Accelerator, Motion, clip_nearer, keep_inside
 from takt.types import ActionSpace, EmbodimentSpec, Seconds, TaktError
 
 # Half a turn a second: the joint limit of common collaborative arms. A linear axis (gripper) may be
@@ -54,7 +54,8 @@ class Governor:
     """Keeps every executed action finite, within bounds and within one tick's reach.
 
     In this order, the later ones having the last word: `bounds`, `step` (velocity), `acceleration`,
-    `workspace`; and `force`, which stops. One governor serves one episode, which begins at rest.
+    `workspace`; and `force`, which stops. One governor serves one episode, which begins at rest. A
+    body that begins outside its bounds or its workspace may only come nearer, as fast as ever.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Governor:
                 self._note(cause, changed)
             reached = after
         self.causes = tuple(causes)
-        self._before = Motion(reached - previous, self._bounded(action))
+        self._before = Motion(reached - previous, self._bounded(action, previous))
         return reached
 
     def foresee(self, actions: np.ndarray, previous: np.ndarray) -> np.ndarray:
@@ -135,7 +136,8 @@ class Governor:
         allowed, before = [], self._before
         for action in actions:
             *_, (_, reached, _) = self._stages(action, previous, before)
-            before, previous = Motion(reached - previous, self._bounded(action)), reached
+            before = Motion(reached - previous, self._bounded(action, previous))
+            previous = reached
             allowed.append(reached)
         return np.array(allowed, np.float32).reshape(actions.shape)
 
@@ -143,7 +145,7 @@ class Governor:
         self, action: np.ndarray, previous: np.ndarray, before: Motion | None
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray | float]]:
         """Cause, what is left of `action`, and the change that is not worth counting; in order."""
-        bounded = self._bounded(action)
+        bounded = self._bounded(action, previous)
         yield "bounds", bounded, self._bound_slack
         reached = np.clip(bounded, previous - self.max_step, previous + self.max_step)
         reached = reached.astype(np.float32)
@@ -156,8 +158,8 @@ class Governor:
             reached = keep_inside(reached, previous, self._limits.workspace).astype(np.float32)
             yield "workspace", reached, 1e-6
 
-    def _bounded(self, action: np.ndarray) -> np.ndarray:
-        return np.clip(action, self._space.low, self._space.high)
+    def _bounded(self, action: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        return clip_nearer(action, previous, self._space.low, self._space.high)
 
     def _require_sane(self, action: np.ndarray) -> None:
         if action.shape != self._space.low.shape:
