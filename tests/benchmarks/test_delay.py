@@ -1,5 +1,7 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from takt.benchmarks.delay_summary import best, summarise, to_json
 from takt.benchmarks.motion import Motion
 from takt.embodiments.track.spec import SPEC
 from takt.policies.track.config import HORIZON
+from takt.runtime.chunking import Prefixed
 from takt.runtime.inference import PolicyError
+from takt.runtime.trace import Trace
 from takt.types import ActionChunk, Observation, TaktError
 
 
@@ -129,7 +133,20 @@ def test_rows_pool_seeds_and_compare_with_naive_and_with_no_delay():
 
 
 def test_reactions_ignore_perturbations_at_the_end():
-    trace = type("T", (), {"actions": np.zeros((100, 2)), "held": np.zeros(100, bool),
-                           "age_s": np.full(100, 5 / 30)})  # fmt: skip
-    assert reactions(trace, np.array([10, 95]), corrected=False) == [5]  # pyright: ignore[reportArgumentType]
-    assert reactions(trace, np.array([10, 95]), corrected=True) == [0]  # pyright: ignore[reportArgumentType]
+    trace = SimpleNamespace(
+        actions=np.zeros((100, 2)),
+        held=np.zeros(100, bool),
+        chunk=np.arange(100) // 5,
+        age_s=np.arange(100) % 5 / 30,
+    )
+    assert reactions(cast(Trace, trace), np.array([12, 95])) == [3]
+    assert reactions(cast(Trace, trace), np.array([12, 95]), corrected=True) == [0]
+
+
+@pytest.mark.parametrize("strategy", ["rtc", "training_time_rtc", "lambda"])
+def test_what_was_promised_before_a_perturbation_is_no_reaction_to_it(strategy):
+    key = CellKey(strategy=strategy, seed=0, delay=4, jitter=True)
+    cell = run_cell(key, follow, range(100_000, 100_003))
+    prefix = chunking(strategy, 4, jitter=True)
+    assert isinstance(prefix, Prefixed)
+    assert min(cell.reactions) >= prefix.prefix > 4

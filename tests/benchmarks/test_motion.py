@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import SPEC
 
-from takt.benchmarks.motion import Motion, measure
+from takt.benchmarks.motion import Motion, measure, sources
 from takt.runtime.trace import Trace
 
 RANGE = SPEC.action_space.high - SPEC.action_space.low
@@ -68,3 +68,22 @@ def test_pooling_is_exact_and_nothing_is_divided_by_zero() -> None:
     assert (half + Motion(ticks=30)).idle_share == 1 / 40
     assert Motion().seam_ratio is None
     assert Motion().jerk_rms is None
+
+
+def test_a_plan_that_comes_before_its_prefix_ends_meets_the_old_one_where_it_ends() -> None:
+    # plan 1 arrives at its action 1, its first 3 are plan 0's; only then the command jumps
+    record = trace(
+        [0.0, 0.01, 0.02, 0.03, 0.13, 0.14], [0, 0, 1, 1, 1, 1], [False] * 6, [False] * 6
+    )
+    record = replace(record, index=np.array([0, 1, 1, 2, 3, 4], np.int32))
+    np.testing.assert_array_equal(sources(record, 3), [0, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(sources(record, 0), record.chunk)
+    motion = measure(record, SPEC, 2, repeated=3)
+    assert (motion.seam_count, motion.seam_ratio) == (1, pytest.approx(10.0, rel=1e-3))
+
+
+def test_a_plan_asked_for_inside_a_prefix_repeats_what_the_one_before_decided() -> None:
+    # plan 2 is asked for on tick 4 and arrives on tick 5, when plan 1's own actions just began
+    record = trace([0.0] * 9, [0, 0, 1, 1, 1, 2, 2, 2, 2], [False] * 9, [False] * 9)
+    record = replace(record, index=np.array([0, 1, 1, 2, 3, 1, 2, 3, 4], np.int32))
+    np.testing.assert_array_equal(sources(record, 4), [0, 0, 0, 0, 0, 1, 1, 1, 2])

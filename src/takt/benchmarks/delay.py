@@ -11,7 +11,7 @@ from takt.benchmarks.delay_fleet import Planner, Seat, run_fleet
 from takt.benchmarks.delay_measures import has_loop, reactions
 from takt.benchmarks.delay_strategies import Strategy, chunking, latency
 from takt.benchmarks.motion import Motion, measure
-from takt.runtime.chunking import Chunking
+from takt.runtime.chunking import Chunking, LambdaPrefix, Prefixed, TrainingTimeRTC
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import Corrector
@@ -120,12 +120,17 @@ def _run_episode(
     )
     trace = executor.run(lambda: body.finished)
     verdict = body.verdict()
+    committed = chunked.prefix if isinstance(chunked, Prefixed) else 0
+    # guidance only pulls towards what was promised: its plan acts from its arrival on
+    repeated = committed if isinstance(chunked, TrainingTimeRTC | LambdaPrefix) else 0
     return Cell(
         episodes=1,
         successes=int(verdict.success),
         collisions=int(verdict.collided),
         loops=int(has_loop(body.places, body.target)),
         on_target=verdict.on_target,
-        motion=measure(trace, body.spec, key.delay),
-        reactions=tuple(reactions(trace, body.reversals, corrected=corrector is not None)),
+        motion=measure(trace, body.spec, key.delay, repeated),
+        reactions=tuple(
+            reactions(trace, body.reversals, corrected=corrector is not None, committed=committed)
+        ),
     )

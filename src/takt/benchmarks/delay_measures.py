@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from takt.benchmarks.motion import sources
 from takt.embodiments.track.spec import SPEC
 from takt.runtime.trace import Trace
 from takt.simulation.track.pointer import TOLERANCE_RAD
@@ -13,14 +14,20 @@ PERIODS = range(6, 46)
 _REPEATS, _SMALLEST_RAD, _SAMENESS = 3, 0.04, 0.15
 
 
-def reactions(trace: Trace, perturbations: np.ndarray, *, corrected: bool) -> list[int]:
+def reactions(
+    trace: Trace, perturbations: np.ndarray, *, corrected: bool = False, committed: int = 0
+) -> list[int]:
     """Ticks from each perturbation's first frame to the first action inferred from it.
 
-    A plan's observation is as old as its action says; a corrected action has its own tick's.
+    It says when a strategy could answer, not whether it did. A plan's first `committed` actions
+    were promised before it was made and are no answer. A corrected action has its own tick's
+    observation; an average that of its newest plan.
     """
     ticks = np.arange(len(trace.actions))
-    age = np.zeros(len(ticks)) if corrected else trace.age_s / SPEC.dt
-    seen = np.where(trace.held, -1.0, ticks - age)
+    captured = ticks - (0 if corrected else trace.age_s / SPEC.dt)
+    of = dict(zip(trace.chunk.tolist(), captured, strict=True))
+    decided = captured if corrected else [of[plan] for plan in sources(trace, committed).tolist()]
+    seen = np.where(trace.held, -1.0, decided)
     found = []
     for tick in perturbations:
         if tick + LONGEST_REACTION >= len(ticks):
@@ -40,7 +47,7 @@ def has_loop(places: np.ndarray, target: np.ndarray) -> bool:
     off = np.linalg.norm(places - target, axis=1) > TOLERANCE_RAD
     for period in PERIODS:
         window = (_REPEATS - 1) * period
-        if len(places) <= window + period:
+        if len(places) < window + period:
             break
         change = np.linalg.norm(places[period:] - places[:-period], axis=1)
         worst = _windows(change, window).max(axis=1)
@@ -48,9 +55,7 @@ def has_loop(places: np.ndarray, target: np.ndarray) -> bool:
         stretch = _windows(places[:, 0], length), _windows(places[:, 1], length)
         size = np.hypot(*(np.ptp(axis, axis=1) for axis in stretch))
         lost = _windows(off.astype(float), length).mean(axis=1) > 0.5
-        count = min(len(worst), len(size))
-        same = worst[:count] < _SAMENESS * size[:count]
-        if (same & (size[:count] > _SMALLEST_RAD) & lost[:count]).any():
+        if ((worst < _SAMENESS * size) & (size > _SMALLEST_RAD) & lost).any():
             return True
     return False
 

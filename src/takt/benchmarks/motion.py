@@ -15,9 +15,9 @@ class Motion:
 
     `stalls`: ticks after the first plan with nothing due, and periods `missed` altogether.
 
-    `seam_*` and `inner_*`: size of one-tick action changes at chunk switches and inside chunks,
-    each axis as a share of its range. `jerk_*`: squared third differences of the joint targets,
-    rad/s^3. `age_*`: observation age of executed actions, seconds.
+    `seam_*` and `inner_*`: size of one-tick action changes where a plan gives way to the next and
+    elsewhere, each axis as a share of its range. `jerk_*`: squared third differences of the joint
+    targets, rad/s^3, held ticks included. `age_*`: observation age of executed actions, seconds.
     """
 
     ticks: int = 0
@@ -48,7 +48,7 @@ class Motion:
 
     @property
     def seam_ratio(self) -> float | None:
-        """Mean change at chunk switches over the mean change inside chunks; None without either."""
+        """Mean change between plans over the mean change inside them; None without either."""
         if not (self.seam_count and self.inner_sum):
             return None
         return (self.seam_sum / self.seam_count) / (self.inner_sum / self.inner_count)
@@ -64,13 +64,39 @@ class Motion:
         return self.age_sum / self.age_count if self.age_count else None
 
 
-def measure(trace: Trace, spec: EmbodimentSpec, planned_delay: int) -> Motion:
-    """The motion of one cycle; `planned_delay` in ticks is what counts as on time."""
+def sources(trace: Trace, repeated: int) -> np.ndarray:
+    """(tick,) the plan that an action was decided by.
+
+    The first `repeated` actions of every plan but the first one are those that were promised when
+    it was asked for: a plan that arrives earlier than its prefix ends changes nothing until then.
+    """
+    if not repeated:
+        return trace.chunk
+    begins: dict[int, int] = {}  # tick on which a plan's own actions begin, by number; rising
+    found = np.array(trace.chunk)
+    for tick, (number, index) in enumerate(zip(trace.chunk, trace.index, strict=True)):
+        if index >= 0 and number not in begins:
+            begins[number] = tick - index + repeated * bool(begins)
+        newest = reversed(begins.items())
+        found[tick] = next((plan for plan, begun in newest if begun <= tick), number)
+    return found
+
+
+def measure(trace: Trace, spec: EmbodimentSpec, planned_delay: int, repeated: int = 0) -> Motion:
+    """The motion of one cycle.
+
+    Args:
+        trace: What was done.
+        spec: Of the body.
+        planned_delay: Ticks; what counts as on time.
+        repeated: As in `sources`, for plans that begin with a clean prefix.
+    """
     space = spec.action_space
     change = np.abs(np.diff(trace.actions.astype(np.float64), axis=0)) / (space.high - space.low)
     change = change.mean(axis=1)
     acting, begun = ~trace.held, trace.chunk >= 0
-    switched = trace.chunk[1:] != trace.chunk[:-1]
+    plan = sources(trace, repeated)
+    switched = plan[1:] != plan[:-1]
     seam = acting[1:] & switched & begun[:-1]
     inner = acting[1:] & acting[:-1] & ~switched
     joints = [unit == "rad" for unit in space.units]

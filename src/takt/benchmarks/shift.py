@@ -16,7 +16,7 @@ from takt.benchmarks.shift_config import ClockName, ResolvedShift, ShiftConfig
 from takt.benchmarks.store import ShiftStore, folder_digest
 from takt.embodiments.nut_station.cycle import CYCLE_CUT_S
 from takt.runtime.board import Board
-from takt.runtime.chunking import title
+from takt.runtime.chunking import Prefixed, title
 from takt.runtime.clock import Clock, VirtualClock, WallClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected, Latency, Measured
@@ -138,16 +138,17 @@ def run_cycle(
             listeners=[] if board is None else [board],
         )
         trace = executor.run(finished)
-    return _record(cycle, seed, body, trace, seat.delay)
+    return _record(cycle, seed, body, trace, seat)
 
 
-def _record(cycle: int, seed: int, body: CycleBody, trace: Trace, delay: int) -> CycleRecord:
+def _record(cycle: int, seed: int, body: CycleBody, trace: Trace, seat: Seat) -> CycleRecord:
+    prefix = seat.chunking.prefix if isinstance(seat.chunking, Prefixed) else 0
     return CycleRecord(
         cycle=cycle,
         seed=seed,
         outcomes=dict(body.finish()),
         cycle_s=min(float(body.cycle_s), CYCLE_CUT_S),
-        motion=measure(trace, body.spec, delay),
+        motion=measure(trace, body.spec, seat.delay, prefix),
         compute_ms=(trace.compute_s * 1e3).astype(np.float32),
         interventions=trace.interventions,
         actions=trace.actions,
