@@ -145,6 +145,28 @@ def test_views_of_different_size_keep_their_own(frames):
     assert batch.inputs.image_grid_thw.tolist() == [[1, 4, 8], [1, 4, 4]] * 2
 
 
+def test_a_view_is_mirrored_in_its_own_size():
+    front, *others = tiny.BODY.cameras
+    body = replace(tiny.BODY, cameras=(replace(front, width=2 * tiny.PX), *others))
+    images = tiny.episode(0).images
+    images[front.name] = images[front.name].repeat(2, axis=2)
+    episode = replace(tiny.episode(0), images=images)
+    twins = dict(zip(images, ("front", "right", "left"), strict=True))
+    flipped = {name: images[twin][:, :, ::-1] for name, twin in twins.items()}
+    mixed, by_hand = (
+        stack_episodes([replace(episode, images=shown)], body, tiny.POINTS_KEY)
+        for shown in (images, flipped)
+    )
+    batches, flips = tiny.batcher(mixed, body=body), np.array([True, False])
+    found = tiny.batch(batches, mixed, EVERY[:2], flips).inputs.pixel_values
+    plain, mirrored = (
+        tiny.batch(batches, x, EVERY[:2], ~flips & flips).inputs.pixel_values
+        for x in (mixed, by_hand)
+    )
+    half = len(found) // 2
+    assert torch.equal(found, torch.cat((mirrored[:half], plain[half:])))
+
+
 def test_every_frame_is_asked_for_its_own_task(frames, batcher):
     first = tiny.batch(batcher, frames, EVERY[:1], np.zeros(1, bool)).inputs.input_ids
     tasks = (*("Bow.",) * 6, *("",) * 6)

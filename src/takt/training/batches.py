@@ -124,16 +124,21 @@ class Batcher:
 
     def batch(self, samples: Samples, mirrored: np.ndarray) -> Batch:
         """The given frames; `mirrored` (B,) boolean."""
-        if self._spec.mirror is not None and mirrored.any():
-            samples = self._mirror(samples, mirrored)
-        prompts = [text or self._spec.instruction for text in samples.instructions.tolist()]
         views = [
-            np.ascontiguousarray(samples.images[:, view, :height, :width])
+            samples.images[:, view, :height, :width]
             for view, (height, width) in enumerate(self._sources[0].sizes.tolist())
         ]
+        if self._spec.mirror is not None and mirrored.any():
+            samples = self._mirror(samples, mirrored)
+            flip, cameras = mirrored[:, None, None, None], self._spec.mirror.cameras
+            views = [
+                np.where(flip, views[other][:, :, ::-1], view)
+                for view, other in zip(views, cameras, strict=True)
+            ]
+        prompts = [text or self._spec.instruction for text in samples.instructions.tolist()]
         chunk = self._actions.forward(samples.actions, samples.state)
         return Batch(
-            inputs=self._processor(views, prompts),
+            inputs=self._processor([np.ascontiguousarray(view) for view in views], prompts),
             state=torch.from_numpy(self._states.forward(samples.state))[:, None],
             actions=torch.from_numpy(chunk),
             valid=torch.from_numpy(samples.valid),
@@ -142,14 +147,14 @@ class Batcher:
         )
 
     def _mirror(self, samples: Samples, mirrored: np.ndarray) -> Samples:
+        """All but the images."""
         mirror = self._spec.mirror
         assert mirror is not None
         axes, signs = list(mirror.axes), np.array(mirror.signs, np.float32)
-        images, state, actions, points = (
-            x.copy() for x in (samples.images, samples.state, samples.actions, samples.points)
+        state, actions, points = (
+            x.copy() for x in (samples.state, samples.actions, samples.points)
         )
-        images[mirrored] = images[mirrored][:, list(mirror.cameras), :, ::-1]
         state[mirrored] = state[mirrored][:, axes] * signs
         actions[mirrored] = actions[mirrored][:, :, axes] * signs
         points[mirrored] = points[mirrored][:, self._point_mirror] * [-1, 1]
-        return replace(samples, images=images, state=state, actions=actions, points=points)
+        return replace(samples, state=state, actions=actions, points=points)
