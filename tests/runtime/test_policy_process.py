@@ -15,7 +15,7 @@ from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError, PolicyWorker
-from takt.runtime.latency import Injected
+from takt.runtime.latency import Injected, Measured
 from takt.runtime.policy_process import PolicyDiedError, PolicyProcess
 from takt.runtime.safety import Governor, UnsafeActionError, step_limits
 from takt.runtime.trace import Trace
@@ -100,6 +100,62 @@ def test_a_silent_child_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(PolicyDiedError, match="got none; is the machine"):
             worker.result()
         os.kill(worker.pid, signal.SIGCONT)
+
+
+def test_a_silent_child_does_not_hold_a_polling_loop_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with PolicyProcess("fakes:make_policy", {}) as worker:
+        station = FakeStation(tick_s=0.005)
+        station.reset(0)
+        worker.reset(0)
+        monkeypatch.setattr("takt.runtime.policy_process.ANSWER_TIMEOUT_S", 0.1)
+        os.kill(worker.pid, signal.SIGSTOP)
+        executor = Executor(
+            station,
+            worker,
+            LambdaPrefix(8, 3),
+            clock=VirtualClock(SPEC.dt),
+            latency=Measured(),
+            governor=Governor(SPEC.action_space, step_limits(SPEC)),
+        )
+        with pytest.raises(PolicyDiedError, match="got none; is the machine"):
+            executor.run(lambda: station.ticks > 400)
+        assert station.stops == 1
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+def make_parent() -> FakePolicy:
+    """Factory of a policy that has a child of its own, which outlives it."""
+    if os.fork() == 0:
+        time.sleep(4)
+        os._exit(0)
+    return FakePolicy()
+
+
+def test_a_killed_child_is_news_although_its_own_children_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with PolicyProcess("test_policy_process:make_parent", {}) as worker:
+        worker.reset(0)
+        os.kill(worker.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 2
+        while not worker.ready():
+            assert time.monotonic() < deadline, "a dead policy looked busy"
+        with pytest.raises(PolicyDiedError, match="exit status -9"):
+            worker.result()
+
+
+def test_a_system_that_starts_no_process_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(PolicyError, match="temporarily unavailable.*ulimit"):
+        PolicyProcess("fakes:make_policy", {})
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 PARENT = """

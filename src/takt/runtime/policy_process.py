@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import astuple
 from types import TracebackType
@@ -30,8 +31,12 @@ class PolicyProcess:
     """
 
     def __init__(self, factory: str, kwargs: Mapping[str, Any], *, threads: int = 1) -> None:
-        """Start loading; returns at once. `factory` is "module:function", `kwargs` JSON-able."""
-        self._pending = 0
+        """Start loading; returns at once. `factory` is "module:function", `kwargs` JSON-able.
+
+        Raises:
+            PolicyError: the system starts no process.
+        """
+        self._pending, self._asked = 0, 0.0
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         ours, childs = open_pair()
         self._channel = Channel(ours)
@@ -45,6 +50,13 @@ class PolicyProcess:
                 stderr=self._stderr,
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the parent only
             )
+        except OSError as error:
+            self._channel.close()
+            self._stderr.close()
+            raise PolicyError(
+                f"expected to start the policy's process, got {error}; end other processes, or "
+                "raise the limits on processes and memory (ulimit -u, ulimit -v)"
+            ) from error
         finally:
             childs.close()
         self._send(Load(factory=factory, kwargs=dict(kwargs)))
@@ -79,8 +91,8 @@ class PolicyProcess:
         self._send(Infer(observation=observation, committed=committed))
 
     def ready(self) -> bool:
-        """Whether the answer, or the news of a death, is here."""
-        return self._channel.ready()
+        """Whether the answer is here, or the news of a death or of too long a silence."""
+        return self._channel.ready() or self._patience(ANSWER_TIMEOUT_S) == 0.0
 
     def result(self) -> Inference:
         """Wait for the plan of the last `submit`."""
@@ -105,10 +117,13 @@ class PolicyProcess:
         except OSError as error:
             raise self._death() from error
         self._pending += 1
+        self._asked = time.monotonic()
 
     def _receive(self, timeout_s: Seconds) -> Done | Inference:
         try:
-            if not self._channel.ready(timeout_s):
+            if not self._channel.ready(self._patience(timeout_s)):
+                if self._process.poll() is not None:
+                    raise self._death()
                 raise PolicyDiedError(
                     f"expected an answer from the policy within {timeout_s:.0f} s, got none; "
                     "is the machine overloaded or the model too large for it?"
@@ -120,6 +135,11 @@ class PolicyProcess:
         if isinstance(reply, Failed):
             raise PolicyError(f"the policy failed with {reply.error}: {reply.text}")
         return reply
+
+    def _patience(self, timeout_s: Seconds) -> Seconds:
+        """How long to wait yet; children of the policy's own may hold its pipe after its death."""
+        dead = self._process.poll() is not None
+        return 0.0 if dead else max(0.0, self._asked + timeout_s - time.monotonic())
 
     def _death(self) -> PolicyDiedError:
         try:
