@@ -102,15 +102,16 @@ def make_clip(config: Config, seed: int) -> np.ndarray:
 def prepare(config: Config, folder: Path) -> tuple[OnDemand, FrameShards]:
     """Both sides over the same decoded video."""
     names = [f"camera_{number}" for number in range(config.cameras)]
-    clips = {
-        name: video.encode(make_clip(config, seed), RATE_HZ) for seed, name in enumerate(names)
-    }
+    clips: dict[str, bytes] = {}
     images: dict[str, np.ndarray] = {}
-    for name, content in clips.items():
+    for seed, name in enumerate(names):
         path = folder / f"{name}.mp4"
-        path.write_bytes(content)
+        with path.open("wb") as file:
+            video.encode(make_clip(config, seed), RATE_HZ, file)
+        clips[name] = path.read_bytes()
         clip = video.Clip(
             path=path,
+            episode=0,
             start_s=0.0,
             count=config.frames,
             height=config.pixels,

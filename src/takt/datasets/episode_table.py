@@ -53,7 +53,8 @@ def read_episode_table(metadata: DatasetMetadata, record: EpisodeRecord) -> Epis
     table = read_table(
         record.data_path, list({**dict.fromkeys(BOOKKEEPING), **widths}), record.index
     )
-    _check_rows(table, record)
+    require_rows(table, record)
+    _check_first_row(table, record)
     stamps = _stamps(table, metadata, record)
     task_index = column_rows(table, "task_index", record.data_path)[:, 0].astype(np.int64)
     captures = {camera.name: CAPTURE + camera.name for camera in metadata.cameras}
@@ -66,7 +67,9 @@ def read_episode_table(metadata: DatasetMetadata, record: EpisodeRecord) -> Epis
         if len(values) and values.shape[1] != widths[key]:
             raise CorruptFileError(
                 record.data_path,
-                f"{key}: expected {widths[key]} numbers a row, got {values.shape[1]}",
+                f"{key}: expected {widths[key]} numbers a row (info.json), got {values.shape[1]}; "
+                "copy the dataset again, or correct info.json",
+                record.index,
             )
         return values
 
@@ -87,17 +90,25 @@ def read_episode_table(metadata: DatasetMetadata, record: EpisodeRecord) -> Epis
     )
 
 
-def _check_rows(table: pa.Table, record: EpisodeRecord) -> None:
-    if table.num_rows != record.length:
+def require_rows(table: pa.Table, record: EpisodeRecord) -> None:
+    """Raise a `CorruptFileError` unless the file holds as many rows as the metadata says."""
+    if not record.length or table.num_rows != record.length:
         raise CorruptFileError(
             record.data_path,
-            f"expected {record.length} rows of episode {record.index}, got {table.num_rows}",
+            f"expected {record.length or 'some'} rows (meta/episodes), got {table.num_rows}: data "
+            "and metadata are of different times; copy the dataset again",
+            record.index,
         )
-    first = column_rows(table, "index", record.data_path)[:1, 0]
-    if len(first) and first[0] != record.first_row:
+
+
+def _check_first_row(table: pa.Table, record: EpisodeRecord) -> None:
+    first = int(column_rows(table, "index", record.data_path)[0, 0])
+    if first != record.first_row:
         raise CorruptFileError(
             record.data_path,
-            f"episode {record.index} should begin at global row {record.first_row}, not {first[0]}",
+            f"expected its first row to be {record.first_row} of the dataset, as meta/episodes "
+            f"says, got {first} in the column index; copy the dataset again",
+            record.index,
         )
 
 
@@ -105,14 +116,27 @@ def _stamps(table: pa.Table, metadata: DatasetMetadata, record: EpisodeRecord) -
     """Exact frame_index / fps: stored times are float32, too coarse to order against captures."""
     frame_index = column_rows(table, "frame_index", record.data_path)[:, 0]
     stored = column_rows(table, "timestamp", record.data_path)[:, 0].astype(np.float64)
+    gaps = np.flatnonzero(frame_index != np.arange(len(frame_index)))
+    if len(gaps):
+        frame = int(gaps[0])
+        raise CorruptFileError(
+            record.data_path,
+            f"expected the rows in order and none left out, got frame_index {frame_index[frame]}: "
+            "images would not belong to their rows; record or convert the episode again",
+            record.index,
+            frame,
+        )
     stamps = frame_index.astype(np.float64) / metadata.fps
     wrong = np.flatnonzero(np.abs(stored - stamps) > TOLERANCE_S)
     if len(wrong):
-        row = int(wrong[0])
+        frame = int(wrong[0])
         raise RateMismatchError(
             record.data_path,
-            f"episode {record.index}: at {metadata.fps:g} fps (info.json) row {row} is due at "
-            f"{stamps[row]:.4f} s, its timestamp is {stored[row]:.4f} s",
+            f"expected it at {stamps[frame]:.4f} s, as {metadata.fps:g} fps (info.json) tell, got "
+            f"the timestamp {stored[frame]:.4f} s; correct fps if the timestamps are right, else "
+            "record or convert the episode again",
+            record.index,
+            frame,
         )
     return stamps
 
@@ -120,9 +144,14 @@ def _stamps(table: pa.Table, metadata: DatasetMetadata, record: EpisodeRecord) -
 def _task_texts(
     task_index: np.ndarray, metadata: DatasetMetadata, record: EpisodeRecord
 ) -> tuple[str, ...]:
-    unknown = sorted(set(task_index.tolist()) - set(metadata.tasks))
-    if unknown:
+    unknown = np.flatnonzero(~np.isin(task_index, list(metadata.tasks)))
+    if len(unknown):
+        frame = int(unknown[0])
         raise CorruptFileError(
-            record.data_path, f"expected task_index among {sorted(metadata.tasks)}, got {unknown}"
+            record.data_path,
+            f"expected task_index among {sorted(metadata.tasks)} (meta/tasks), got "
+            f"{task_index[frame]}: the task's text is lost; copy the dataset's meta folder again",
+            record.index,
+            frame,
         )
     return tuple(metadata.tasks[int(index)] for index in task_index)

@@ -6,13 +6,24 @@ from takt.types import TaktError
 
 
 class DatasetError(TaktError):
-    """Base of the dataset errors: `reason` is what is wrong with the file or folder `path`."""
+    """Base of the dataset errors: `reason` is what is wrong with the file or folder `path`.
 
-    def __init__(self, path: Path, message: str) -> None:
-        """Name the path in front of the message."""
-        super().__init__(f"{path}: {message}")
+    `episode` and `frame` are None where no single one is to blame.
+    """
+
+    def __init__(
+        self, path: Path, message: str, episode: int | None = None, frame: int | None = None
+    ) -> None:
+        """Name the path, the episode and the frame in front of the message."""
+        parts = {"episode": episode, "frame": frame}
+        where = ", ".join(
+            f"{name} {number}" for name, number in parts.items() if number is not None
+        )
+        super().__init__(f"{path}: {where}: {message}" if where else f"{path}: {message}")
         self.path = path
         self.reason = message
+        self.episode = episode
+        self.frame = frame
 
 
 class NotADatasetError(DatasetError):
@@ -28,20 +39,20 @@ class CorruptFileError(DatasetError):
 
 
 class EpisodeError(CorruptFileError):
-    """What an episode holds is damaged; `frame` is None where no single one is to blame."""
+    """What an episode holds is damaged."""
+
+    episode: int
 
     def __init__(self, path: Path, episode: int, message: str, frame: int | None = None) -> None:
         """Name the file, the episode and the frame in front of the message."""
-        where = f"episode {episode}" if frame is None else f"episode {episode}, frame {frame}"
-        super().__init__(path, f"{where}: {message}")
-        self.reason = message
-        self.episode = episode
-        self.frame = frame
+        super().__init__(path, message, episode, frame)
 
     @classmethod
     def of(cls, error: DatasetError, episode: int) -> "EpisodeError":
         """`error`, which came up when that episode was read, with the episode named."""
-        return error if isinstance(error, cls) else cls(error.path, episode, error.reason)
+        if isinstance(error, cls):
+            return error
+        return cls(error.path, episode, error.reason, error.frame)
 
 
 class BadEpisodeError(DatasetError):

@@ -57,9 +57,15 @@ def _check_columns(episode: Episode, schema: Schema, root: Path) -> None:
         rows = np.asarray(episode.extras.get(name, np.zeros((0, 0))))
         columns[name] = (rows, schema.extras.get(name, 0))
     for name, (rows, expected) in columns.items():
-        if rows.ndim != 2 or rows.shape[1] != expected or not np.isfinite(rows).all():
+        if rows.ndim != 2 or rows.shape[1] != expected:
             raise FeatureMismatchError(
-                root, f"{name}: expected finite (tick, {expected}), got {rows.shape}"
+                root,
+                f"{name}: expected (tick, {expected}), got {rows.shape}; record into a new folder",
+            )
+        wrong = np.flatnonzero(~np.isfinite(rows).all(1))
+        if len(wrong):
+            raise FeatureMismatchError(
+                root, f"{name}: expected finite numbers, got another", frame=int(wrong[0])
             )
 
 

@@ -17,7 +17,8 @@ def read_metadata(root: Path) -> DatasetMetadata:
         episodes, tasks = _episodes_v21(info), _tasks_v21(info)
     else:
         # In this order: a writer at work stores a task before the first episode that has it.
-        episodes, tasks = _episodes_v30(info), _tasks_v30(info)
+        episodes = _episodes_v30(info)
+        tasks = _tasks_v30(info, recorded=bool(episodes))
     return DatasetMetadata(
         root=root,
         version=info.version,
@@ -64,16 +65,17 @@ def _episodes_v21(info: Info) -> tuple[EpisodeRecord, ...]:
     return tuple(records)
 
 
-def _tasks_v30(info: Info) -> Mapping[int, str]:
+def _tasks_v30(info: Info, *, recorded: bool) -> Mapping[int, str]:
     """The text's column is named by pandas' index: `task`, or `__index_level_0__`."""
     path = info.root / "meta" / "tasks.parquet"
-    if not path.is_file():
-        return {}
+    if not path.is_file() and not recorded:
+        return {}  # a new dataset has none yet
     table = read_table(path)
     text = [name for name in table.column_names if name != "task_index"]
     if "task_index" not in table.column_names or not text:
         raise CorruptFileError(
-            path, f"expected task_index and a text column, got {table.column_names}"
+            path,
+            f"expected task_index and a text column, got {table.column_names}; copy the file again",
         )
     indices, texts = table.column("task_index").to_pylist(), table.column(text[0]).to_pylist()
     return {int(index): str(task) for index, task in zip(indices, texts, strict=True)}
@@ -94,7 +96,9 @@ def _record_v30(row: dict[str, Any], info: Info, path: Path) -> EpisodeRecord:
         if row.get(f"{prefix}/file_index") is None:
             raise CameraMismatchError(
                 path,
-                f"episode {index} has no video of camera {camera.name!r}, which info.json lists",
+                f"expected a video of camera {camera.name!r}, which info.json lists, got none; "
+                "copy the dataset again, or take the camera out of info.json",
+                index,
             )
         videos[camera.name] = VideoSpan(
             path=info.file(
@@ -131,13 +135,17 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             if line.strip()
         ]
     except (ValueError, OSError) as error:
-        raise CorruptFileError(path, f"not readable as JSON lines ({error})") from error
+        raise CorruptFileError(
+            path, f"not readable as JSON lines ({error}); copy it again"
+        ) from error
     if not all(isinstance(row, dict) for row in rows):
-        raise CorruptFileError(path, "expected one JSON object a line")
+        raise CorruptFileError(path, "expected one JSON object a line; copy the file again")
     return rows
 
 
 def _get(row: dict[str, Any], key: str, path: Path) -> Any:  # noqa: ANN401
     if row.get(key) is None:
-        raise CorruptFileError(path, f"expected the field {key!r}, got {sorted(row)}")
+        raise CorruptFileError(
+            path, f"expected the field {key!r}, got {sorted(row)}; copy the dataset again"
+        )
     return row[key]

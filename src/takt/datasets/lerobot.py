@@ -1,17 +1,21 @@
 """Reader of LeRobot datasets, v2.1 and v3.0, images in parquet or as video."""
 
 import bisect
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 
 from takt.datasets import video
-from takt.datasets.episode_table import EpisodeTable, read_episode_table
-from takt.datasets.errors import CameraMismatchError, CorruptFileError, MissingColumnError
+from takt.datasets.encoded_image import decode_image
+from takt.datasets.episode_table import EpisodeTable, read_episode_table, require_rows
+from takt.datasets.errors import (
+    CameraMismatchError,
+    CorruptFileError,
+    EpisodeError,
+    MissingColumnError,
+)
 from takt.datasets.layout import read_metadata
 from takt.datasets.metadata import Camera, DatasetMetadata, EpisodeRecord
 from takt.datasets.parquet import read_table
@@ -152,6 +156,7 @@ class LeRobotDataset:
         span = record.videos[camera.name]
         return video.Clip(
             path=span.path,
+            episode=record.index,
             start_s=span.start_s,
             count=record.length,
             height=camera.height,
@@ -166,28 +171,38 @@ def _parquet_images(record: EpisodeRecord, camera: Camera) -> np.ndarray:
         table = read_table(path, [camera.key, "episode_index"], record.index)
     except MissingColumnError as error:
         raise CameraMismatchError(
-            path, f"camera {camera.name!r}, which info.json lists, has no images here"
+            path,
+            f"expected images of camera {camera.name!r}, which info.json lists, got none; copy the "
+            "dataset again, or take the camera out of info.json",
+            record.index,
         ) from error
+    require_rows(table, record)
     frames = np.empty((record.length, camera.height, camera.width, 3), np.uint8)
-    for tick, row in enumerate(table.column(camera.key).to_pylist()[: record.length]):
-        frame = _decoded(row, path, camera)
+    for tick, row in enumerate(table.column(camera.key).to_pylist()):
+        try:
+            frame = _decoded(row)
+        except ValueError as error:
+            raise EpisodeError(
+                path,
+                record.index,
+                f"camera {camera.name!r}: {error}; copy the file again",
+                tick,
+            ) from error
         if frame.shape != frames.shape[1:]:
             raise CameraMismatchError(
                 path,
-                f"camera {camera.name!r}: expected {camera.height} x {camera.width} "
-                f"(height x width, info.json), row {tick} is {frame.shape[0]} x {frame.shape[1]}",
+                f"camera {camera.name!r}: expected {camera.height} x {camera.width} (height x "
+                f"width, info.json), got {frame.shape[0]} x {frame.shape[1]}; correct info.json, "
+                "or record or convert the episode again",
+                record.index,
+                tick,
             )
         frames[tick] = frame
     return frames
 
 
-def _decoded(row: object, path: Path, camera: Camera) -> np.ndarray:
+def _decoded(row: object) -> np.ndarray:
     match row:
         case {"bytes": bytes(encoded)}:
-            try:
-                return np.asarray(PIL.Image.open(io.BytesIO(encoded)).convert("RGB"))
-            except (OSError, ValueError) as error:
-                raise CorruptFileError(
-                    path, f"camera {camera.name!r}: image damaged ({error})"
-                ) from error
-    raise CorruptFileError(path, f"camera {camera.name!r}: expected an embedded image, got none")
+            return decode_image(encoded)
+    raise ValueError("expected an embedded image, got none")

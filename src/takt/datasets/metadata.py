@@ -20,6 +20,8 @@ IMAGES = "observation.images."
 # Capture time of a camera's frame, in seconds from the episode's start. Not under "observation.":
 # lerobot takes every numeric feature there for part of the state.
 CAPTURE = "capture_timestamp."
+_REQUIRED = ("features", "fps", "chunks_size", "data_path")
+_NUMERIC = ("float", "int", "uint", "bool")  # how a column's dtype begins
 BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
 
@@ -39,8 +41,8 @@ class Feature:
 
     @property
     def width(self) -> int | None:
-        """Numbers per row; None for columns that are no vector of numbers."""
-        if self.is_image or self.dtype == "string" or len(self.shape) > 1:
+        """Numbers per row; None for columns that are no vector of numbers, such as language."""
+        if not self.dtype.startswith(_NUMERIC) or len(self.shape) > 1:
             return None
         return self.shape[0] if self.shape else 1
 
@@ -161,7 +163,8 @@ class Info:
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise CorruptFileError(
                 self.path,
-                f"path template {template!r}: expected the fields {sorted(numbers)} ({error})",
+                f"path template {template!r}: expected the fields {sorted(numbers)} ({error}); "
+                "copy it again",
             ) from error
 
 
@@ -183,6 +186,10 @@ def read_info(root: Path) -> Info:
             path,
             f"expected format {' or '.join(VERSIONS)}, got {version!r}; convert it with lerobot",
         )
+    if missing := [key for key in _REQUIRED if raw.get(key) is None]:
+        raise CorruptFileError(
+            path, f"expected the fields {', '.join(_REQUIRED)}, got no {missing[0]}; copy it again"
+        )
     try:
         features = tuple(_feature(key, value) for key, value in raw["features"].items())
         info = Info(
@@ -199,10 +206,16 @@ def read_info(root: Path) -> Info:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptFileError(
-            path, f"a field is missing or has the wrong type: {error!r}"
+            path,
+            "expected features with dtype and shape, numbers and path templates, got a field that "
+            f"is none of these ({error!r}); copy it again",
         ) from error
     if info.fps <= 0 or info.chunks_size <= 0:
-        raise CorruptFileError(path, "fps and chunks_size must be positive")
+        raise CorruptFileError(
+            path,
+            f"expected fps and chunks_size above 0, got {info.fps:g} and {info.chunks_size}; "
+            "copy it again",
+        )
     return info
 
 
@@ -215,7 +228,9 @@ def read_json(path: Path) -> dict[str, Any]:
             path, f"not readable as JSON ({error}); copy the file again"
         ) from error
     if not isinstance(raw, dict):
-        raise CorruptFileError(path, f"expected a JSON object, got {type(raw).__name__}")
+        raise CorruptFileError(
+            path, f"expected a JSON object, got {type(raw).__name__}; copy it again"
+        )
     return raw
 
 

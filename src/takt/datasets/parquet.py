@@ -64,10 +64,25 @@ def column_rows(table: pa.Table, name: str, path: Path) -> np.ndarray:
     """Column `name` as (row, n) in its own dtype; plain numbers become (row, 1)."""
     column = table.column(name).combine_chunks()
     if column.null_count:
-        raise CorruptFileError(path, f"column {name!r} has {column.null_count} empty rows")
+        raise CorruptFileError(
+            path,
+            f"column {name!r}: expected a value in every row, got {column.null_count} empty ones; "
+            "copy the file again, or record the episode again",
+        )
     while isinstance(column, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        if not isinstance(column, pa.FixedSizeListArray):
+            _require_one_length(np.diff(column.offsets), name, path)
         column = column.flatten()
     values = column.to_numpy(zero_copy_only=False)
-    if table.num_rows and len(values) % table.num_rows:
-        raise CorruptFileError(path, f"column {name!r}: rows differ in length")
     return values.reshape(table.num_rows, -1) if table.num_rows else values.reshape(0, 1)
+
+
+def _require_one_length(lengths: np.ndarray, name: str, path: Path) -> None:
+    """Else a row's numbers would be taken for its neighbour's."""
+    odd = np.flatnonzero(lengths != lengths[:1])
+    if len(odd):
+        raise CorruptFileError(
+            path,
+            f"column {name!r}: expected rows of one length, got {lengths[0]} numbers and "
+            f"{lengths[odd[0]]}; copy the file again, or record the episode again",
+        )

@@ -34,6 +34,10 @@ ENCODER_OPTIONS = {"crf": str(CRF), "g": str(GOP), "bf": "0"}
 # PyAV's own conversion starts a thread per core for each frame: four times the time at 64 px.
 REFORMAT_THREADS = 1
 
+# Frames before a key frame may need the key frame before it, and seeking goes by the order in
+# which frames are stored: where a clip's first ones are not found, decoding begins earlier.
+_BACK_S = (0.0, 10.0, math.inf)
+
 # A stored time may be a rounded sum of frame lengths; real neighbours are at least 8 ms apart.
 TOLERANCE_S = 1e-3
 
@@ -58,12 +62,13 @@ def encode(frames: np.ndarray, rate_hz: float, file: IO[bytes]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """The part of a video that holds one episode: frame i is shown at start_s + i / rate_hz.
+    """The part of a video that holds `episode`: frame i is shown at start_s + i / rate_hz.
 
     `height`, `width` (pixels) and `rate_hz` are what info.json promises.
     """
 
     path: Path
+    episode: int
     start_s: float
     count: int
     height: int
@@ -90,17 +95,26 @@ def decode(clip: Clip) -> np.ndarray:
     """
     frames = np.empty((clip.count, clip.height, clip.width, 3), np.uint8)
     found, reformatter = np.zeros(clip.count, bool), VideoReformatter()
-    with _opened(clip) as (container, stream):
+    for back_s in _BACK_S:
+        for tick, frame in _shown(clip, back_s):
+            frames[tick] = _reformat(reformatter, frame, "rgb24").to_ndarray()
+            found[tick] = True
+        if found.all() or back_s >= clip.start_s:
+            break
+    _expect_all(found, clip)
+    return frames
+
+
+def _shown(clip: Clip, back_s: float) -> Iterator[tuple[int, VideoFrame]]:
+    """The clip's sound frames in order, decoded from the key frame `back_s` before it on."""
+    with _opened(clip, back_s) as (container, stream):
         for frame in container.decode(stream):
             tick = clip.tick(_seconds(frame.pts, stream))
-            if tick is None or tick < 0:
+            if tick is None or tick < 0 or frame.is_corrupt:
                 continue
             if tick >= clip.count:
                 break
-            frames[tick] = _reformat(reformatter, frame, "rgb24").to_ndarray()
-            found[tick] = True
-    _expect_all(found, clip)
-    return frames
+            yield tick, frame
 
 
 def check(clip: Clip) -> None:
@@ -129,8 +143,8 @@ def _seconds(stamp: int | None, stream: VideoStream) -> float:
 
 
 @contextlib.contextmanager
-def _opened(clip: Clip) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The video, checked, at the key frame before the clip; FFmpeg's errors come out named."""
+def _opened(clip: Clip, back_s: float = 0.0) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The video, checked, at the key frame `back_s` before the clip; FFmpeg's errors are named."""
     if not clip.path.is_file():
         raise MissingVideoError(
             clip.path, "expected a video here, found none; copy the dataset again"
@@ -141,8 +155,8 @@ def _opened(clip: Clip) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise CorruptFileError(clip.path, "expected a video stream, found none")
             stream = container.streams.video[0]
             _expect_format(stream, clip)
-            if clip.start_s > 0 and stream.time_base is not None:
-                start = int((clip.start_s + TOLERANCE_S) / stream.time_base)
+            if clip.start_s > back_s and stream.time_base is not None:
+                start = int((clip.start_s - back_s + TOLERANCE_S) / stream.time_base)
                 container.seek(start, stream=stream)
             yield container, stream
     except (FFmpegError, OSError, ValueError) as error:
@@ -168,9 +182,12 @@ def _expect_format(stream: VideoStream, clip: Clip) -> None:
 
 def _expect_all(found: np.ndarray, clip: Clip) -> None:
     if not found.all():
-        missing_s = clip.start_s + int(np.argmin(found)) / clip.rate_hz
+        missing = int(np.argmin(found))
         raise CorruptFileError(
             clip.path,
-            f"expected a frame at {missing_s:.4f} s, found none ({int(found.sum())} of "
-            f"{clip.count} frames are there): truncated, or of another dataset",
+            f"expected a sound frame at {clip.start_s + missing / clip.rate_hz:.4f} s, found none "
+            f"({int(found.sum())} of {clip.count} are there): truncated, damaged, or of another "
+            "dataset; copy the file again",
+            clip.episode,
+            missing,
         )
