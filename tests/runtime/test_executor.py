@@ -142,6 +142,11 @@ def test_a_policy_slower_than_its_plans_still_moves_the_body() -> None:
     assert (~trace.held[100:]).mean() > 0.3
 
 
+def test_a_chunk_shorter_than_what_is_to_be_executed_is_followed_at_once() -> None:
+    trace = run_executor(FakePolicy(horizon=5), LambdaPrefix(EXECUTE, 0), Injected(0))
+    assert not trace.held.any()
+
+
 def test_a_late_chunk_enters_at_its_true_index_and_nothing_is_zero_padded() -> None:
     policy = FakePolicy()
     worker = SlowWorker(policy, [0, 11])  # the second answer comes 3 ticks after the plan ran out
@@ -185,13 +190,26 @@ class NanPolicy(FakePolicy):
 
 
 class StalePolicy(FakePolicy):
+    """Its chunks have other times than they should."""
+
+    def __init__(self, **changes: float) -> None:
+        super().__init__()
+        self._changes = changes
+
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        return replace(super().infer(observation, committed), stamp=observation.stamp + 1.0)
+        return replace(super().infer(observation, committed), **self._changes)
 
 
 @pytest.mark.parametrize(
     ("policy", "error", "says"),
-    [(NanPolicy(), UnsafeActionError, "left_elbow"), (StalePolicy(), PolicyError, "stamped")],
+    [
+        (NanPolicy(), UnsafeActionError, "left_elbow"),
+        (StalePolicy(stamp=1.0), PolicyError, "stamped"),
+        (StalePolicy(stamp=float("nan")), PolicyError, "stamped"),
+        (StalePolicy(dt=float("nan")), PolicyError, "tick of nan s"),
+        (StalePolicy(dt=0.0), PolicyError, "tick of 0 s"),
+        (StalePolicy(dt=-1.0), PolicyError, "tick of -1 s"),
+    ],
 )
 def test_every_failure_stops_the_body(
     policy: FakePolicy, error: type[Exception], says: str

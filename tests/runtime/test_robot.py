@@ -1,6 +1,7 @@
 """A body made of a driver: senses, acts, refuses to move blind, and always stops."""
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -77,6 +78,25 @@ def test_stop_is_insisted_on_and_its_failure_is_loud() -> None:
     assert driver.stops == 3
     driver.stops, driver.stop_failures = 0, 9
     with pytest.raises(StopFailedError, match=r"bus is busy.*CUT ITS POWER"):
+        Robot(driver).stop()
+
+
+def test_the_body_is_stopped_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    driver = a_driver()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    Robot(driver).stop()
+    assert driver.stops == 1
+
+
+def test_a_stop_that_ends_its_own_thread_has_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = a_driver()
+    monkeypatch.setattr(driver, "stop", lambda: sys.exit(1))
+    with pytest.raises(StopFailedError, match="SystemExit.*CUT ITS POWER"):
         Robot(driver).stop()
 
 

@@ -69,12 +69,12 @@ def _unfit(chunk: ActionChunk, stamp: Seconds, spec: EmbodimentSpec) -> str | No
     if not all(finite):
         bad = ", ".join(name for name, good in zip(names, finite, strict=True) if not good)
         return f"expected finite plans, got others for {bad}; mend what it plans"
-    if abs(chunk.dt - spec.dt) > SAME_DT * spec.dt:
+    if not abs(chunk.dt - spec.dt) <= SAME_DT * spec.dt:  # also if it is NaN
         return (
             f"expected plans with an action for each tick of {1e3 * spec.dt:.1f} ms, got "
             f"dt={1e3 * chunk.dt:.1f} ms; let it plan at {spec.rate_hz:g} Hz"
         )
-    if abs(chunk.stamp - stamp) > 0.5 * spec.dt:
+    if not abs(chunk.stamp - stamp) <= 0.5 * spec.dt:
         return (
             f"expected a plan from its observation's stamp on, {stamp:.3f} s, got "
             f"{chunk.stamp:.3f} s; return ActionChunk(stamp=observation.stamp, ...)"

@@ -104,7 +104,9 @@ class Executor:
         if self._in_flight:
             return False
         chunk = self._plan.chunk
-        return chunk is None or chunk.index_at(now) >= self._chunking.execute
+        if chunk is None:
+            return True
+        return chunk.index_at(now) >= min(self._chunking.execute, len(chunk.actions))
 
     def _submit(self, now: Seconds) -> None:
         self._seen = self._seen or self._observe(now)

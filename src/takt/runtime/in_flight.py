@@ -110,8 +110,10 @@ def _delays(latency: Latency, number: int) -> tuple[int | None, int | None]:
 
 
 def _require_chunk(chunk: ActionChunk, stamp: Seconds) -> None:
-    if len(chunk.actions) == 0 or abs(chunk.stamp - stamp) > 0.5 * chunk.dt:
+    begins = 0 < chunk.dt < math.inf and abs(chunk.stamp - stamp) <= 0.5 * chunk.dt  # no NaN does
+    if len(chunk.actions) == 0 or not begins:
         raise PolicyError(
             f"expected a chunk stamped {stamp:.3f} s (its observation) with an action, "
-            f"got {chunk.stamp:.3f} s and {len(chunk.actions)} actions; mend the policy's infer"
+            f"got {chunk.stamp:.3f} s, {len(chunk.actions)} actions and a tick of {chunk.dt:g} s; "
+            "mend the policy's infer"
         )

@@ -113,7 +113,7 @@ class Robot(Closing):
         Raises:
             StopFailedError: the driver failed, or hung, every time it was told to.
         """
-        last: Exception | None = None
+        last: BaseException | None = None
         for _ in range(STOP_ATTEMPTS):
             last = _failure(self._driver.stop, STOP_TIMEOUT_S)
             if last is None:
@@ -169,19 +169,23 @@ class Robot(Closing):
         return self._synchroniser
 
 
-def _failure(call: Callable[[], None], timeout_s: Seconds) -> Exception | None:
+def _failure(call: Callable[[], None], timeout_s: Seconds) -> BaseException | None:
     """What went wrong in `call`, which is left behind in a thread of its own if it hangs."""
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
 
     def attempt() -> None:
         try:
             call()
-        except Exception as error:
+        except BaseException as error:  # one that only ends this thread is a failure, too
             failures.append(error)
 
     thread = threading.Thread(target=attempt, name="driver", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread left: better a stop that may hang than none
+        attempt()
+    else:
+        thread.join(timeout_s)
     if thread.is_alive():
         return TimeoutError(f"it did not return within {timeout_s:g} s")
     return failures[0] if failures else None
