@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,15 +15,7 @@ import precision
 @pytest.fixture(scope="module")
 def rows():
     torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    scenes = [
-        precision.Scene(
-            small=tuple(rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)),
-            large=(),
-            state=rng.normal(0, 0.3, 14).astype(np.float32),
-        )
-        for _ in range(2)
-    ]
+    scenes = precision.scenes(2, image_px=8)  # real ones: on noise no layer weighs much
     return {row.mode: row for row in precision.measure(precision.nano_case(scenes))}
 
 
