@@ -122,6 +122,7 @@ def test_rows_pool_seeds_and_compare_with_naive_and_with_no_delay():
     found = to_json(rows)
     row = found["strategies"]["lambda"]
     assert row["success"]["n"] == 20
+    assert row["by_seed"] == (0.7, 0.8)  # what the interval of the pooled 15 of 20 does not say
     assert row["success_vs_d0"] == pytest.approx(15 / 19)
     assert row["success_vs_naive"] == pytest.approx(0.75 / 0.4)
     assert row["seam_vs_naive"] == 0.5
@@ -129,7 +130,20 @@ def test_rows_pool_seeds_and_compare_with_naive_and_with_no_delay():
     assert found["best"]["strategy"] == "lambda"  # synchronous stalls
     chosen = best(rows)
     assert chosen is not None
-    assert "Λ-prefix" in build_report(rows, "a note")
+    page = build_report(rows, "a note")
+    assert "Λ-prefix" in page
+    assert "<td>70 80</td>" in page
+
+
+def test_what_a_task_does_not_measure_is_not_reported_as_none_found():
+    unknown = replace(_cell(7, 1.0), loops=None, collisions=None, on_target=None, reactions=())
+    key = CellKey(strategy="naive", seed=0, delay=0, jitter=False)
+    assert Cell.of_json(json.loads(json.dumps((unknown + unknown).to_json()))).loops is None
+    rows = summarise({key: unknown})
+    assert (rows[0].loops, rows[0].collisions, rows[0].on_target) == (None, None, None)
+    page = build_report(rows, "a note")
+    assert "Success" in page
+    assert "Mean share of the time" not in page
 
 
 def test_reactions_ignore_perturbations_at_the_end():

@@ -42,6 +42,9 @@ def test_cells_are_run_once_and_the_same_each_time(networks, tmp_path):
     assert first == again == {**first, **other}
     copying = {key.strategy: cell.following_count for key, cell in first.items()}
     assert copying == {"lambda": 1, "corrected": 0}
+    for path in (tmp_path / "a").glob("lambda*"):  # measured otherwise than it is now
+        path.write_text(path.read_text().replace('"measures": 2', '"measures": 1'))
+    assert run("a", "lambda", "corrected") == (first, lines[:1])
 
 
 def test_training_goes_on_and_networks_are_made_once(networks):
@@ -77,4 +80,15 @@ def test_the_command_trains_runs_and_prints(tmp_path, capsys):
         main(["delay", *options, *which, "--steps", "2"])
     with pytest.raises(TaktError, match="--delays"):
         main(["delay", "--delays", "0,9"])
+    with pytest.raises(TaktError, match="--task nut-station"):
+        main(["delay", "--rtc-policy", "x"])
     assert main([]) == 2
+
+
+def test_a_quick_look_leaves_the_report_of_hours_alone(tmp_path, capsys):
+    (tmp_path / "report.html").write_text("of hours")
+    options = ["--quick", "--episodes", "1", "--workers", "1", "--jitter", "--delays", "0"]
+    assert main(["delay", *options, "--strategies", "naive", "--out", str(tmp_path)]) == 0
+    assert "report-quick-jitter.html" in capsys.readouterr().out
+    assert (tmp_path / "report.html").read_text() == "of hours"
+    assert (tmp_path / "summary-quick-jitter.json").is_file()

@@ -37,4 +37,5 @@ def test_a_cell_is_a_shift_that_is_not_run_twice(tmp_path: Path) -> None:
     assert evaluate(benchmark, said.append) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.msgpack")} == files
     assert [cell.episodes for cell in first.values()] == [1, 1, 1]
+    assert {(cell.loops, cell.collisions) for cell in first.values()} == {(None, None)}
     assert said[:3] == said[3:]

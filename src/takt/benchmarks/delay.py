@@ -5,7 +5,7 @@ Every episode runs through takt's own executor on the virtual clock.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from takt.benchmarks.delay_fleet import Planner, Seat, run_fleet
 from takt.benchmarks.delay_measures import has_loop, reactions
@@ -31,14 +31,14 @@ class CellKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What came of it, as sums that pool over cells.
+    """What came of it, as sums that pool over cells; None where a task has no such measure.
 
     Attributes:
         episodes: How many.
-        successes: See `Verdict.success`.
+        successes: See `Verdict.success`; at the nut station parts with both nuts installed.
         collisions: Episodes in which the obstacle was touched.
         loops: Episodes with a repeated motion for nothing.
-        on_target: Sum over episodes of the share of time on the target.
+        on_target: Sum over episodes of `Verdict.on_target`.
         motion: Stalls, seams, jerk.
         reactions: One a perturbation, ticks.
         following_sum: Of `delay_copying.following`, one a training seed.
@@ -47,9 +47,9 @@ class Cell:
 
     episodes: int
     successes: int
-    collisions: int
-    loops: int
-    on_target: float
+    collisions: int | None
+    loops: int | None
+    on_target: float | None
     motion: Motion
     reactions: tuple[int, ...]
     following_sum: float = 0.0
@@ -60,9 +60,9 @@ class Cell:
         return type(self)(
             episodes=self.episodes + other.episodes,
             successes=self.successes + other.successes,
-            collisions=self.collisions + other.collisions,
-            loops=self.loops + other.loops,
-            on_target=self.on_target + other.on_target,
+            collisions=_plus(self.collisions, other.collisions),
+            loops=_plus(self.loops, other.loops),
+            on_target=_plus(self.on_target, other.on_target),
             motion=self.motion + other.motion,
             reactions=self.reactions + other.reactions,
             following_sum=self.following_sum + other.following_sum,
@@ -78,6 +78,13 @@ class Cell:
         """What `to_json` gave."""
         motion, ticks = Motion(**facts["motion"]), tuple(facts["reactions"])
         return cls(**{**facts, "motion": motion, "reactions": ticks})
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _plus(one: Number | None, other: Number | None) -> Number | None:
+    return None if one is None or other is None else one + other
 
 
 def run_cell(

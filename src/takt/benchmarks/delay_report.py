@@ -12,14 +12,14 @@ from takt.runtime.chunking import NAMES
 
 TITLES = {name: NAMES[type(chunking(name, 0, jitter=False))] for name in STRATEGIES}
 _PLOTS: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
-    ("Success", "Share of episodes: on target long enough, obstacle never touched.",
-     lambda row: row.success.rate),
-    ("On target", "Mean share of the time on which the target can be followed.",
+    ("Success", "Share of episodes that succeeded.", lambda row: row.success.rate),
+    ("On target", "Mean share of the time on which the target can be followed, sides alike.",
      lambda row: row.on_target),
-    ("Seams", "Mean one-tick change of the command at chunk switches, share of its range.",
+    ("Seams", "Mean one-tick change of the command from plan to plan, share of its range.",
      lambda row: row.seam),
     ("Jerk", "RMS third difference of the commands, rad/s³.", lambda row: row.jerk),
-    ("Reaction", "Median ticks from a reversal's first frame to the first informed action.",
+    ("Reaction",
+     "Median ticks from a reversal's first frame to the first action that may know of it.",
      lambda row: row.reaction),
     ("Prefix copying",
      "How far late actions follow a prefix that what is seen contradicts: 0 not at all, 1 copies.",
@@ -27,11 +27,22 @@ _PLOTS: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
 )  # fmt: skip
 
 
+_INTERVALS = (
+    "Success with its 95 % Wilson interval, which counts episodes as independent. Those of one "
+    "training seed share its networks, and all seeds play the same episodes: what another training "
+    "would give scatters as the rates by seed do."
+)
+
+
 def build_report(rows: Sequence[Row], note: str) -> str:
-    """The page; `note` says what was run."""
+    """The page; `note` says what was run, and what success is."""
     found = best(rows)
     largest = max(row.delay for row in rows)
-    plots = [card(title, said, _plot(rows, title, value), "half") for title, said, value in _PLOTS]
+    plots = [
+        card(title, said, _plot(rows, title, value), "half")
+        for title, said, value in _PLOTS
+        if any(value(row) is not None for row in rows)
+    ]
     legend = _legend([name for name in STRATEGIES if any(row.strategy == name for row in rows)])
     headline = "none without a stall" if found is None else TITLES[found.strategy]
     header = (
@@ -40,9 +51,7 @@ def build_report(rows: Sequence[Row], note: str) -> str:
         f'<p class="sub">{escape(note)}</p></header>'
     )
     tables = [
-        card(
-            f"{delay} ticks of delay", "Success with its 95 % Wilson interval.", _table(rows, delay)
-        )
+        card(f"{delay} ticks of delay", _INTERVALS, _table(rows, delay))
         for delay in sorted({row.delay for row in rows}, reverse=True)
     ]
     return page("takt bench delay", header, [card("Strategies", "", legend), *plots, *tables], "")
@@ -70,10 +79,12 @@ def _legend(names: Sequence[Strategy]) -> str:
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("success", lambda row: f"{row.success.k}/{row.success.n} = {_percent(row.success.rate)}"),
+    ("by seed", lambda row: " ".join(f"{100 * rate:.0f}" for rate in row.by_seed)),
     ("95 %", lambda row: f"{_percent(row.success.lo)} to {_percent(row.success.hi)}"),
     ("of own d = 0", lambda row: _number(row.success_vs_d0)),
     ("× naive", lambda row: _number(row.success_vs_naive)),
     ("on target", lambda row: _percent(row.on_target)),
+    ("collisions", lambda row: "–" if row.collisions is None else str(row.collisions)),
     ("stalls", lambda row: str(row.stalls)),
     ("seam × naive", lambda row: _number(row.seam_vs_naive)),
     ("seam / inside", lambda row: _number(row.seam_ratio)),
@@ -96,8 +107,8 @@ def _table(rows: Sequence[Row], delay: int) -> str:
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def _number(value: float | None, digits: int = 2) -> str:

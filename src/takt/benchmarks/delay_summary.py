@@ -20,7 +20,9 @@ class Row:
     Attributes:
         strategy: Its name.
         delay: d.
-        success: Episodes on the target long enough without touching the obstacle.
+        success: See `Cell`. Its interval takes episodes to be independent, which those of one
+            network are not, nor those of one seed under several networks.
+        by_seed: Success rate of each training seed's networks.
         on_target: Mean share of the time.
         collisions: Episodes with one.
         stalls: Ticks after the first plan on which nothing was due.
@@ -39,14 +41,15 @@ class Row:
     strategy: Strategy
     delay: int
     success: Proportion
-    on_target: float
-    collisions: int
+    by_seed: tuple[float, ...]
+    on_target: float | None
+    collisions: int | None
     stalls: int
     seam: float | None
     seam_ratio: float | None
     jerk: float | None
     reaction: float | None
-    loops: float
+    loops: float | None
     following: float | None
     seam_vs_naive: float | None
     jerk_vs_naive: float | None
@@ -60,8 +63,9 @@ class Row:
 
 def summarise(cells: Mapping[CellKey, Cell]) -> list[Row]:
     """Rows in the order of the strategies, then of the delays."""
-    pooled = _pool(cells)
-    return [_row(strategy, delay, pooled) for strategy, delay in pooled]
+    pooled, seeds = _pool(cells), sorted({key.seed for key in cells})
+    alone = [_pool({key: c for key, c in cells.items() if key.seed == seed}) for seed in seeds]
+    return [_row(strategy, delay, pooled, alone) for strategy, delay in pooled]
 
 
 def best(rows: Sequence[Row]) -> Row | None:
@@ -97,21 +101,23 @@ def _pool(cells: Mapping[CellKey, Cell]) -> Pooled:
     return pooled
 
 
-def _row(strategy: Strategy, delay: int, pooled: Pooled) -> Row:
+def _row(strategy: Strategy, delay: int, pooled: Pooled, alone: Sequence[Pooled]) -> Row:
     cell = pooled[strategy, delay]
+    rates = [_rate(one.get((strategy, delay))) for one in alone]
     naive, start = pooled.get(("naive", delay)), pooled.get((strategy, 0))
     return Row(
         strategy=strategy,
         delay=delay,
         success=wilson(cell.successes, cell.episodes),
-        on_target=cell.on_target / cell.episodes,
+        by_seed=tuple(rate for rate in rates if rate is not None),
+        on_target=_over(cell.on_target, cell.episodes),
         collisions=cell.collisions,
         stalls=cell.motion.stalls,
         seam=_seam(cell),
         seam_ratio=cell.motion.seam_ratio,
         jerk=cell.motion.jerk_rms,
         reaction=float(np.median(cell.reactions)) if cell.reactions else None,
-        loops=cell.loops / cell.episodes,
+        loops=_over(cell.loops, cell.episodes),
         following=_over(cell.following_sum, cell.following_count),
         seam_vs_naive=_over(_seam(cell), _seam(naive)),
         jerk_vs_naive=_over(cell.motion.jerk_rms, naive.motion.jerk_rms if naive else None),

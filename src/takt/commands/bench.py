@@ -90,14 +90,18 @@ def main(argv: list[str]) -> int:
 def _track(command: Delay) -> int:
     from takt.recipes.delay import evaluate
 
+    if command.rtc_policy is not None:
+        raise TaktError("--rtc-policy is of the nut station; give --task nut-station, or leave it")
     benchmark = _benchmark(command)
     if not command.quick:
         _train(command, benchmark)
     note = (
         f"{benchmark.episodes} episodes a cell, {len(benchmark.seeds)} training seeds"
-        f"{', delays scattered by half with spikes' if command.jitter else ''}"
+        f"{', delays scattered by half with spikes' if command.jitter else ''}; success: long "
+        "enough on the target on either side of the obstacle, which is never touched"
     )
-    return _tell(command, evaluate(benchmark, _say), note)
+    kind = [""] + ["quick"] * command.quick + ["jitter"] * command.jitter
+    return _tell(command, evaluate(benchmark, _say), note, "-".join(kind))
 
 
 def _station(command: Delay) -> int:
@@ -113,19 +117,20 @@ def _station(command: Delay) -> int:
         rtc_policy=command.rtc_policy,
         cycles=STATION_CYCLES if command.episodes is None else command.episodes,
     )
-    return _tell(command, evaluate(benchmark, _say), f"{benchmark.cycles} cycles a cell")
+    note = f"{benchmark.cycles} cycles a cell; success: both nuts installed"
+    return _tell(command, evaluate(benchmark, _say), note, "-station")
 
 
-def _tell(command: Delay, cells: "Mapping[CellKey, Cell]", note: str) -> int:
+def _tell(command: Delay, cells: "Mapping[CellKey, Cell]", note: str, kind: str) -> int:
     from takt.benchmarks.delay_report import build_report
     from takt.benchmarks.delay_summary import summarise, to_json
     from takt.datasets.atomic import write_atomically
 
     rows = summarise(cells)
     found = to_json(rows)
-    report = command.out / "report.html"
+    report = command.out / f"report{kind}.html"
     write_atomically(report, build_report(rows, note).encode())
-    write_atomically(command.out / "summary.json", json.dumps(found, indent=1).encode())
+    write_atomically(command.out / f"summary{kind}.json", json.dumps(found, indent=1).encode())
     if command.json:
         print(json.dumps(found))
     else:
@@ -207,8 +212,13 @@ def _print(rows: "Sequence[Row]") -> None:
             f"d={row.delay} {row.strategy:<18} {rate.k}/{rate.n} = {100 * rate.rate:.0f} % "
             f"(95 % {100 * rate.lo:.0f}-{100 * rate.hi:.0f}), stalls {row.stalls}, seam/naive "
             f"{_ratio(row.seam_vs_naive)}, jerk/naive {_ratio(row.jerk_vs_naive)}, "
-            f"reaction {reaction}"
+            f"reaction {reaction}{_by_seed(row.by_seed)}"
         )
+
+
+def _by_seed(rates: "Sequence[float]") -> str:
+    shown = " ".join(f"{100 * rate:.0f}" for rate in rates)
+    return f", by seed {shown} %" if len(rates) > 1 else ""
 
 
 def _ratio(value: float | None) -> str:

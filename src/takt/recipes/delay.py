@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DEMONSTRATIONS = 2000
 HEAD = "correction_head"
 COPYING_SEEDS = VALIDATION_BEGIN + 50_000
+_MEASURES = 2
+"""Raised with every change of what a cell's numbers mean: cells of another are run anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +104,10 @@ def evaluate(benchmark: DelayBenchmark, log: Callable[[str], None]) -> Mapping[C
     require_split(benchmark.first_episode, benchmark.episodes, "evaluation")
     for key in benchmark.grid():  # refused before anything is run
         chunking(key.strategy, key.delay, jitter=key.jitter)
-    left = [key for key in benchmark.grid() if not _cell_file(benchmark, key).exists()]
+    left = [key for key in benchmark.grid() if _read(benchmark, key) is None]
     _perform(partial(_run_one, benchmark=benchmark), left, benchmark.workers, log)
-    return {key: _read(_cell_file(benchmark, key)) for key in benchmark.grid()}
+    cells = {key: _read(benchmark, key) for key in benchmark.grid()}
+    return {key: cell for key, cell in cells.items() if cell is not None}
 
 
 def forget(benchmark: DelayBenchmark) -> None:
@@ -175,7 +178,7 @@ def _run_one(key: CellKey, *, benchmark: DelayBenchmark) -> str:
     if isinstance(made, Prefixed) and made.prefix:
         share = following(planner, made.prefix, made.execute, COPYING_SEEDS)
         cell = replace(cell, following_sum=share, following_count=1)
-    facts = {"key": asdict(key), "first_episode": first, "cell": cell.to_json()}
+    facts = {"measures": _MEASURES, "key": asdict(key), "cell": cell.to_json()}
     write_atomically(_cell_file(benchmark, key), json.dumps(facts).encode())
     return (
         f"d={key.delay} {key.strategy} seed {key.seed}: {cell.successes}/{cell.episodes}, "
@@ -192,5 +195,8 @@ def _cell_file(benchmark: DelayBenchmark, key: CellKey) -> Path:
     return benchmark.cells / f"{key.strategy}-seed{key.seed}-d{key.delay}{jitter}.json"
 
 
-def _read(path: Path) -> Cell:
-    return Cell.of_json(json.loads(path.read_text())["cell"])
+def _read(benchmark: DelayBenchmark, key: CellKey) -> Cell | None:
+    """None where it has not been run as it is measured now."""
+    path = _cell_file(benchmark, key)
+    facts = json.loads(path.read_text()) if path.exists() else {}
+    return Cell.of_json(facts["cell"]) if facts.get("measures") == _MEASURES else None

@@ -17,7 +17,6 @@ from takt.benchmarks.player import Learned, chain, player_named, take_seat
 from takt.benchmarks.shift import resolve, run_shift
 from takt.benchmarks.shift_config import Mode, ShiftConfig
 from takt.benchmarks.store import ShiftStore
-from takt.embodiments.nut_station.cycle import SIDES
 from takt.embodiments.nut_station.spec import RATE_HZ, SPEC
 from takt.seeds import EVALUATION_BEGIN
 from takt.simulation.nut_station.station import NutStation
@@ -132,13 +131,12 @@ def _work(benchmark: StationDelays, key: CellKey) -> list[CycleRecord]:
 
 
 def _cell(records: Sequence[CycleRecord]) -> Cell:
-    installed = [record.outcomes[side] == "installed" for record in records for side in SIDES]
     return Cell(
         episodes=len(records),
         successes=sum(record.good for record in records),
-        collisions=0,
-        loops=0,
-        on_target=sum(installed) / len(SIDES),
+        collisions=None,
+        loops=None,
+        on_target=None,
         motion=sum((record.motion for record in records), start=Motion()),
         reactions=(),
     )
