@@ -6,6 +6,7 @@ import ranks
 from takt.folder_lock import FolderInUseError, FolderLock
 from takt.recipes import run_folder
 from takt.recipes.run_folder import claim, only_run
+from takt.training.checkpoint import DRAFT
 from takt.training.parallel import launch
 from takt.types import TaktError
 
@@ -46,8 +47,9 @@ def ended(monkeypatch):
 def test_a_run_that_kept_nothing_and_ended_makes_room(tmp_path, ended):
     other = {**SETTINGS, "episodes": 4}
     claim(tmp_path, SETTINGS)
-    (tmp_path / "post").mkdir()
+    (tmp_path / "post" / DRAFT).mkdir(parents=True)
     (tmp_path / "post" / "metrics.jsonl").touch()
+    (tmp_path / "post" / DRAFT / "half.safetensors").touch()  # killed while it wrote its first
     with pytest.raises(TaktError, match="other settings"):
         claim(tmp_path, other)
     ended()

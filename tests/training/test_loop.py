@@ -10,7 +10,7 @@ import tiny
 import torch
 
 from takt.training import loop as training_loop
-from takt.training.checkpoint import load_tensors, save_tensors
+from takt.training.checkpoint import DRAFT, load_tensors, save_tensors, saved_step
 from takt.training.ema import Ema
 from takt.training.loop import Check, DivergedError, draw_seed, learning_rate, train_stage
 from takt.training.shards import WHOLE
@@ -243,6 +243,18 @@ def test_the_state_of_another_model_names_itself(batcher, tmp_path):
     train_stage(tiny.stage("choice", batcher), batcher, tiny.LOOP, path, lambda report: None)
     with pytest.raises(TaktError, match=r"(?s)post.*another model.*delete"):
         train_stage(stage, batcher, tiny.LOOP, path, lambda report: None)
+
+
+def test_a_kill_while_a_state_is_written_leaves_the_one_before(tmp_path):
+    save_tensors(tmp_path, 3, {"w": torch.ones(9)})
+    (tmp_path / DRAFT).mkdir()
+    (tmp_path / DRAFT / "shard.safetensors").write_bytes(b"half")
+    assert saved_step(tmp_path) == tmp_path / "00000003"
+    save_tensors(tmp_path, 4, {"w": torch.zeros(9)})
+    assert [path.name for path in tmp_path.iterdir()] == ["00000004"]
+    path = saved_step(tmp_path)
+    assert path is not None
+    assert not load_tensors(path, lambda shapes: {"w": torch.ones(9)})["w"].any()
 
 
 @pytest.mark.parametrize("keep", [0, 7, 300])

@@ -94,5 +94,15 @@ def test_a_loss_that_stays_high_is_named_once():
     assert "since step 300" in message
 
 
+def test_odd_batches_of_what_is_learnt_are_no_climb():
+    """A running mean of 3, then 1e-4, then with a loss of 0.5 in every hundredth step."""
+    mean, found = 3.0, []
+    for step in range(3000):
+        mean = 0.98 * mean + 0.02 * (0.5 if step > 1500 and step % 100 == 50 else 1e-4)
+        found += [mean] if step % 10 == 0 else []
+    assert min(found[-100:]) > 4 * min(found)
+    assert said(found) == []
+
+
 def test_a_lucky_first_batch_is_no_best():
     assert said([0.01] + [1.0] * 100) == []

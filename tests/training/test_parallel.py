@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import ranks
+import torch
 
 from takt.training.parallel import launch, rank, world_size
 from takt.types import TaktError
@@ -11,6 +12,14 @@ from takt.types import TaktError
 
 def test_without_a_group_there_is_one_rank():
     assert (rank(), world_size()) == (0, 1)
+
+
+def test_a_gpu_that_stays_idle_is_said(monkeypatch, capsys):
+    launch(lambda: None, 1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    launch(lambda: None, 1)
+    assert "torchrun --nproc-per-node" in capsys.readouterr().err
 
 
 def test_ctrl_c_while_ranks_import_is_no_childs_business(monkeypatch):

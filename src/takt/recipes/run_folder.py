@@ -13,6 +13,7 @@ from takt.types import EmbodimentSpec, TaktError
 
 _FILE = "run.json"
 _ASKED = "asked."
+_DRAFT = "draft"  # folder of a state that is being written, as training/checkpoint.py names it
 _HELD: dict[Path, IO[str]] = {}
 """Settings of this process's runs: locked, as their folders are, until it ends in whatever way."""
 
@@ -85,9 +86,9 @@ def claim_again(folder: Path, settings: Mapping[str, object], *advice: str) -> N
 
 
 def keeps_work(folder: Path) -> bool:
-    """Whether a state of a training, an episode or a file of rows is there."""
+    """Whether a state of a training, an episode or a file of rows is there, drafts left out."""
     kinds = ("**/*.safetensors", "**/episodes/**/*.parquet", "*.parquet")
-    return any(path for kind in kinds for path in folder.glob(kind))
+    return any(path.parent.name != _DRAFT for kind in kinds for path in folder.glob(kind))
 
 
 def _changes(there: Mapping[str, "Json"], ours: Mapping[str, "Json"]) -> list[str]:

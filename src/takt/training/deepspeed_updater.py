@@ -60,7 +60,7 @@ class DeepSpeedUpdater:
     def step(self, lr: float) -> float:
         """Update the weights and drop the gradients; their norm over all ranks before clipping.
 
-        Nothing is updated where it is not finite.
+        Where it is not finite the weights are spoilt: only a stored state can be gone on from.
         """
         self._engine.optimizer.param_groups[0]["lr"] = lr
         if self._decay:

@@ -8,6 +8,7 @@ import atexit
 import os
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -43,6 +44,13 @@ def launch(work: Callable[..., None], ranks: int, *arguments: Any) -> None:  # n
     if dist.is_initialized():
         work(*arguments)
         return
+    if torch.cuda.is_available():
+        print(
+            "warning: the GPU is not used, which only torchrun gives out: "
+            "torchrun --nproc-per-node GPUS --no-python takt train ...",
+            file=sys.stderr,
+            flush=True,
+        )
     if ranks == 1:
         torch.set_num_threads(1)
         work(*arguments)
