@@ -1,28 +1,28 @@
 """A policy elsewhere is a policy like any other, and a lost server is waited for."""
 
 import ssl
-import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes import SPEC, BrokenPolicy, FakePolicy, FakeStation
 from remote import FACTS, serve
 
+from takt.runtime import client
 from takt.runtime.chunking import LambdaPrefix
 from takt.runtime.client import ConnectionLostError, RemotePolicy
-from takt.runtime.client_connection import RefusedError
+from takt.runtime.client_connection import RefusedError, ServerConnection
 from takt.runtime.clock import VirtualClock
-from takt.runtime.clock_offset import ClockOffset
 from takt.runtime.executor import Executor
 from takt.runtime.inference import InlinePolicy, PolicyError, PolicyWorker
 from takt.runtime.latency import Injected
 from takt.runtime.safety import Governor, step_limits
 from takt.runtime.server.policy_server import PolicyServer
 from takt.runtime.trace import Trace
-from takt.types import ActionChunk, Observation, TaktError
+from takt.types import ActionChunk, Observation
 
 
 def at(server: PolicyServer) -> str:
@@ -116,6 +116,50 @@ def test_only_the_newest_observation_counts() -> None:
         assert worker.result().chunk.stamp == 9 * SPEC.dt
 
 
+def test_a_policy_that_hangs_is_given_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 0.2)
+    gate = Gate()
+    with serve(lambda: gate) as server, RemotePolicy(at(server), give_up_s=0.3) as worker:
+        worker.reset(0)
+        worker.submit(FakeStation().observe(), None)
+        assert gate.asked.wait(10)
+        assert not worker.ready()
+        time.sleep(0.5)
+        assert worker.ready()  # the control loop looks here only
+        with pytest.raises(PolicyError, match=r"within 0.5 s, got none; does its policy hang"):
+            worker.result()
+        gate.go.set()
+
+
+def test_closing_while_it_connects_waits_for_no_policy_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    met, go, gate = threading.Event(), threading.Event(), Gate()
+
+    class Slow(ServerConnection):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            met.set()
+            assert go.wait(10)
+
+    first = serve()
+    worker = RemotePolicy(at(first))
+    worker.reset(0)
+    monkeypatch.setattr(client, "ServerConnection", Slow)
+    monkeypatch.setattr(gate, "reset", lambda seed: gate.go.wait(20))
+    first.close()
+    with serve(lambda: gate, port=first.port):
+        assert met.wait(10)
+        closing = threading.Thread(target=worker.close)
+        closing.start()
+        time.sleep(0.1)
+        go.set()  # now it would begin the episode again
+        closing.join(5)
+        ended = not closing.is_alive()
+        gate.go.set()
+    assert ended
+
+
 def test_a_server_that_stays_away_is_given_up_by_name() -> None:
     with RemotePolicy("ws://127.0.0.1:9", give_up_s=0.2) as worker:
         worker.submit(FakeStation().observe(), None)
@@ -206,23 +250,6 @@ def test_images_may_be_compressed() -> None:
         assert np.abs(image.astype(int) - 90).max() <= 2
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    paths = folder / "certificate.pem", folder / "key.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        + ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        + ["-out", str(paths[0]), "-keyout", str(paths[1])],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("openssl cannot make a certificate here")
-    return paths
-
-
 def test_over_tls_only_with_a_trusted_certificate(certificate: tuple[Path, Path]) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*certificate)
@@ -232,15 +259,3 @@ def test_over_tls_only_with_a_trusted_certificate(certificate: tuple[Path, Path]
             assert len(cycle(worker, 1).actions) > 40
         with RemotePolicy(uri) as worker, pytest.raises(RefusedError, match="--certificate"):
             worker.reset(0)
-
-
-def test_the_offset_is_that_of_the_quickest_exchange() -> None:
-    clock = ClockOffset()
-    with pytest.raises(TaktError, match="exchange"):
-        _ = clock.offset_s
-    rng = np.random.default_rng(0)
-    for sent in range(100):
-        there, back = rng.exponential(0.02, 2) + 0.001
-        received = sent + there + 1000.0
-        clock.add(sent, received, received + 0.5, sent + there + 0.5 + back)
-    assert abs(clock.offset_s - 1000.0) <= clock.round_trip_s / 2 < 0.006

@@ -22,7 +22,7 @@ from takt.runtime.server.scheduler import OneForAll, OnePerRobot, Policies
 from takt.runtime.signals import ending_by_signals
 from takt.types import EmbodimentSpec, Policy, TaktError
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "localhost")
 LAST_PORT = 65535
 ACCEPTED = "nano, hold, a checkpoint's folder, MODULE:NAME or FILE.py:NAME"
 

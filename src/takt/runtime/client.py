@@ -26,7 +26,7 @@ from takt.types import ActionChunk, Observation, Seconds
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between attempts to connect, doubled each time
 GIVE_UP_S = 30.0
-ANSWER_TIMEOUT_S = 120.0
+ANSWER_TIMEOUT_S = 120.0  # and `give_up_s` more, for a connection that was lost meanwhile
 CHECK_S = 0.2  # between looks whether an idle connection still stands, or all hope is lost
 
 
@@ -76,6 +76,7 @@ class RemotePolicy:
         self._connection: ServerConnection | None = None
         self._seed: int | None = None
         self._wanted: Begin | Ask | None = None
+        self._wanted_since: Seconds = 0.0
         self._reply: Reply | None = None
         self._refusal: PolicyError | None = None
         self._lost_since: Seconds | None = time.monotonic()
@@ -150,20 +151,24 @@ class RemotePolicy:
 
     def _want(self, request: Begin | Ask) -> None:
         self._wanted, self._reply = request, None
+        self._wanted_since = time.monotonic()
         self._changed.notify_all()
 
     def _hopeless(self) -> bool:
+        waited = time.monotonic() - self._wanted_since
+        unanswered = waited >= self._give_up_s + ANSWER_TIMEOUT_S
+        return unanswered or self._given_up() or self._refusal is not None or self._closed
+
+    def _given_up(self) -> bool:
         lost = self._lost_since
-        given_up = lost is not None and time.monotonic() - lost >= self._give_up_s
-        return given_up or self._refusal is not None or self._closed
+        return lost is not None and time.monotonic() - lost >= self._give_up_s
 
     def _await_reply(self) -> Planned | Done:
         """The reply to what is wanted; `_changed` is held, and let go of while waiting."""
-        deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while self._reply is None:
             if self._wanted is None:
                 raise PolicyError("expected submit() before result(), got none; submit first")
-            if self._hopeless() or time.monotonic() > deadline:
+            if self._hopeless():
                 self._wanted = None
                 raise self._refusal or self._despair()
             self._changed.wait(CHECK_S)
@@ -175,10 +180,10 @@ class RemotePolicy:
     def _despair(self) -> PolicyError:
         if self._closed:
             return PolicyError("expected an open RemotePolicy, got a closed one; make a new one")
-        if self._lost_since is None:
+        if not self._given_up():
             return PolicyError(
-                f"expected an answer from {self._address.uri} within {ANSWER_TIMEOUT_S:.0f} s, "
-                "got none; is the server overloaded?"
+                f"expected an answer from {self._address.uri} within "
+                f"{self._give_up_s + ANSWER_TIMEOUT_S:g} s, got none; does its policy hang?"
             )
         return ConnectionLostError(
             f"expected {self._address.uri} to be back within {self._give_up_s:g} s, got no "
@@ -223,6 +228,8 @@ class RemotePolicy:
         connection = ServerConnection(self._address, self.clock, self._numbers.__next__)
         with self._changed:
             self._connection, self._facts = connection, connection.facts
+            if self._closed:  # nobody else will end this connection
+                return
             seed = None if isinstance(self._wanted, Begin) else self._seed
         if seed is not None:
             reply = connection.exchange(Begin(number=next(self._numbers), seed=seed), None)

@@ -24,6 +24,7 @@ from takt.runtime.server.replies import (
     decode_reply,
 )
 from takt.runtime.wire import WireError
+from takt.types import Seconds
 
 CONNECT_S = 5.0
 CLOSE_S = 1.0
@@ -68,7 +69,8 @@ class ServerConnection:
         self._socket = _connect(address, self._leave)
         try:
             self.facts: ServerFacts = decode_facts(self._socket.recv(timeout=CONNECT_S))
-            reply = self.exchange(Hello(number=next_number()), None)
+            clock.start_again()
+            reply = self.exchange(Hello(number=next_number()), None, CONNECT_S)
         except WireError as error:
             self.close()
             raise RefusedError(f"{address.uri}: {error}") from error
@@ -84,11 +86,13 @@ class ServerConnection:
         """Whether nobody closed it yet."""
         return self._socket.state is State.OPEN
 
-    def exchange(self, request: Request, jpeg_quality: int | None) -> Reply:
+    def exchange(
+        self, request: Request, jpeg_quality: int | None, timeout_s: Seconds | None = None
+    ) -> Reply:
         """Ask and wait for the answer; a late answer to an earlier request is passed over.
 
         Raises:
-            OSError: The connection is lost.
+            OSError: The connection is lost, or nothing came within `timeout_s`.
             WireError: The answer is none of ours.
         """
         data = encode_request(request, jpeg_quality)
@@ -99,8 +103,10 @@ class ServerConnection:
         asked = time.monotonic()
         try:
             self._socket.send(data)
-            while (reply := decode_reply(self._socket.recv())).in_reply_to != request.number:
-                pass
+            while True:
+                reply = decode_reply(self._socket.recv(timeout_s))
+                if reply.in_reply_to == request.number:
+                    break
         except ConnectionClosed as error:
             raise ConnectionError(f"the connection ended: {error}") from error
         if not isinstance(reply, Failed):

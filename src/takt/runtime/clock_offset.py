@@ -20,6 +20,14 @@ class ClockOffset:
     def __init__(self) -> None:
         """Nothing is known yet."""
         self._exchanges: deque[_Exchange] = deque(maxlen=WINDOW)
+        self._quickest: _Exchange | None = None
+
+    def start_again(self) -> None:
+        """After a new connection: the next exchange is the first one with another clock, perhaps.
+
+        Until then the offset is still that of the last one.
+        """
+        self._exchanges.clear()
 
     def add(self, asked: Seconds, received: Seconds, answered: Seconds, arrived: Seconds) -> None:
         """One exchange: `asked`, `arrived` on our clock, `received`, `answered` on the other."""
@@ -29,11 +37,13 @@ class ClockOffset:
                 offset_s=((received - asked) + (answered - arrived)) / 2,
             )
         )
+        # here and not where it is read: that may be another thread
+        self._quickest = min(self._exchanges, key=lambda exchange: exchange.round_trip_s)
 
     @property
     def known(self) -> bool:
         """Whether there was an exchange."""
-        return bool(self._exchanges)
+        return self._quickest is not None
 
     @property
     def offset_s(self) -> Seconds:
@@ -54,9 +64,9 @@ class ClockOffset:
         return self._best().round_trip_s
 
     def _best(self) -> _Exchange:
-        if not self._exchanges:
+        if self._quickest is None:
             raise TaktError(
                 "expected an exchange with the other host before its clock is compared, got none; "
                 "reset() makes one"
             )
-        return min(self._exchanges, key=lambda exchange: exchange.round_trip_s)
+        return self._quickest

@@ -82,6 +82,7 @@ def test_keys_may_be_nested_and_the_prompt_left_out(server: PolicyServer) -> Non
         ({"observation/images/ego": np.zeros((3, 8, 8), np.uint8)}, "image 'ego'.*uint8"),
         ({"observation/wrist": 1}, "rename the cameras"),
         ({"prompt": 3}, "text as 'prompt'"),
+        ({"prompt": "x" * 5000}, "at most 4096 characters as 'prompt'"),
     ],
 )
 def test_what_does_not_fit_is_named_and_the_robot_stays(
@@ -115,6 +116,25 @@ def test_health_needs_no_token_and_policies_do() -> None:
         for shown in ("Bearer pass", "Api-Key pass"):
             with join(server, Authorization=shown) as robot:
                 assert "actions" in ask(robot, openpi_observation())
+
+
+def test_a_web_page_is_no_robot(server: PolicyServer) -> None:
+    with pytest.raises(InvalidStatus, match="403"), join(server, Origin="http://example.com"):
+        pass
+
+
+def test_a_system_without_threads_is_waited_for(
+    server: PolicyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", refuse)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as robot:
+            assert robot.recv(1) == b""
+    with join(server) as robot:
+        assert "actions" in ask(robot, openpi_observation())
 
 
 def test_a_message_too_large_ends_the_connection_with_its_reason(server: PolicyServer) -> None:

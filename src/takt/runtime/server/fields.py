@@ -10,6 +10,7 @@ from takt.runtime.wire import WireError
 from takt.types import EmbodimentSpec, Observation, Seconds, TaktError
 
 MAX_AXES = 4096  # of a state or touch vector
+MAX_PROMPT = 4096  # characters: a policy's memory may grow with their square
 MAX_INTEGER = 2**63 - 1
 
 
@@ -117,9 +118,6 @@ def read_observation(
             f"{spec.name}: expected the keys {sorted(f'observation/{key}' for key in expected)} "
             f"and 'prompt', got {sorted(found)[:20]}; rename the cameras or choose another --body"
         )
-    prompt = found.get("prompt", spec.instruction)
-    if not isinstance(prompt, str):
-        raise WireError(f"expected text as 'prompt', got {type(prompt).__name__}")
     images = {name: found[key] for key, name in cameras.items()}
     for name, image in images.items():
         if not isinstance(image, np.ndarray):
@@ -134,7 +132,7 @@ def read_observation(
             images=images,
             image_stamps=stamps,
             state=state,
-            instruction=prompt,
+            instruction=_prompt(found.get("prompt", spec.instruction)),
             touch=_vector(found["touch"], "touch") if "touch" in found else None,
         )
     except TaktError as error:
@@ -151,6 +149,14 @@ def _flat(message: Mapping[str, Any]) -> list[tuple[str, Any]]:
             for name, item in (value.items() if isinstance(value, dict) else [(None, value)])
         ]
     return pairs
+
+
+def _prompt(value: object) -> str:
+    if not isinstance(value, str):
+        raise WireError(f"expected text as 'prompt', got {type(value).__name__}")
+    if len(value) > MAX_PROMPT:
+        raise WireError(f"expected at most {MAX_PROMPT} characters as 'prompt', got {len(value)}")
+    return value
 
 
 def _vector(value: object, name: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a robot asks of a policy server: openpi's maps, and our envelope inside them.
 
-A plain openpi request is an observation (`server_fields.read_observation`). A takt client adds the
+A plain openpi request is an observation (`fields.read_observation`). A takt client adds the
 key "takt": kind and number of the request, stamps, committed actions. Stamps are the robot's
 control clock and go there and back untouched: the server never compares them with its own.
 """

@@ -53,8 +53,10 @@ class ServerPeer:
         """Whether something is there, be it the news that the client went."""
         if self.ahead or (isinstance(self._peer, ssl.SSLSocket) and self._peer.pending()):
             return True
+        poll = select.poll()  # select() takes no descriptor above 1023
         try:
-            return bool(select.select([self._peer], [], [], 0)[0])
+            poll.register(self._peer, select.POLLIN)
+            return bool(poll.poll(0))
         except (OSError, ValueError) as error:
             raise ClosedError(f"the connection is closed ({error})") from error
 
@@ -91,7 +93,8 @@ class ServerPeer:
     def stop_receiving(self) -> None:
         """From another thread: reading ends, and a goodbye can still be sent."""
         with contextlib.suppress(OSError):
-            self._peer.shutdown(socket.SHUT_RD)
+            # not the method of an SSLSocket: after it, what is sent would not be encrypted
+            socket.socket.shutdown(self._peer, socket.SHUT_RD)
 
     def hang_up(self) -> None:
         """Let what was sent arrive: closing over unread bytes would throw it away."""

@@ -55,7 +55,7 @@ class PolicyServer:
         token: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Build the policies, then listen.
+        """Take the port, build the policies, then answer.
 
         Args:
             policies: What thinks.
@@ -140,8 +140,13 @@ class PolicyServer:
                 thread = threading.Thread(
                     target=self._serve, args=(peer,), name="takt-robot", daemon=True
                 )
-                self._threads.add(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the system has no thread left
+                    _log.warning("cannot serve a connection: %s", error)
+                    peer.close()
+                else:
+                    self._threads.add(thread)
 
     def _serve(self, peer: socket.socket) -> None:
         """One connection, from its handshake to its end."""
@@ -200,9 +205,14 @@ class PolicyServer:
         return seat
 
     def _refuse(self, request: Request) -> Refusal | None:
-        """What to answer instead of a handshake: health, or who shows no token."""
+        """What to answer instead of a handshake: health, web pages, or who shows no token.
+
+        Any page can make a browser on this host connect; only browsers name an Origin.
+        """
         if request.path == HEALTH_PATH:
             return HTTPStatus.OK, "OK\n"
+        if "Origin" in request.headers:
+            return HTTPStatus.FORBIDDEN, "expected a robot, got a web page\n"
         if self._token is None:
             return None
         shown = (_header(request, "Authorization") or "").partition(" ")[2].strip()

@@ -104,6 +104,7 @@ class _Job:
         self.posted = time.perf_counter()
         self.thought: Thought | None = None
         self.error: Exception | None = None
+        self.given_up = False
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -113,8 +114,12 @@ class _Job:
         Raises:
             TaktError: The policy's own, or a `PolicyError` that names what else it raised.
         """
-        while not self.done.acquire(timeout=IDLE_S):
-            meanwhile()
+        try:
+            while not self.done.acquire(timeout=IDLE_S):
+                meanwhile()
+        except BaseException:
+            self.given_up = True  # who is gone must not cost the others its turn
+            raise
         if isinstance(self.error, TaktError):
             raise self.error
         if self.error is not None:
@@ -205,7 +210,7 @@ class Scheduler:
         job = self._jobs.get()
         while job is not None:
             together, job = self._gather(job)
-            self._do(together)
+            self._do([each for each in together if not each.given_up])
             for each in together:
                 each.done.release()
             job = job or self._jobs.get()
@@ -227,13 +232,15 @@ class Scheduler:
         return jobs, None
 
     def _do(self, jobs: list[_Job]) -> None:
+        if not jobs:
+            return
         began = time.perf_counter()
         try:
             chunks = self._think(jobs)
         except Exception as error:  # it belongs to the robot that asked, not to this thread
-            if len(jobs) > 1:  # nor to the others in its batch
-                for job in jobs:
-                    self._do([job])
+            if middle := len(jobs) // 2:  # nor to the others in its batch
+                self._do(jobs[:middle])
+                self._do(jobs[middle:])
                 return
             if not isinstance(error, TaktError):
                 _log.exception("the policy failed")
