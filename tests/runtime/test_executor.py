@@ -140,6 +140,9 @@ def test_a_policy_slower_than_its_plans_still_moves_the_body() -> None:
     trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Measured(), 200, worker)
     assert trace.dropped <= len(trace.delay_ticks) / 2, "what a held body saw is still true"
     assert (~trace.held[100:]).mean() > 0.3
+    for observation, committed in zip(policy.observations, policy.committed, strict=True):
+        held = trace.held[round(observation.stamp / SPEC.dt)]
+        assert (committed is None) == held, "a plan that begins when it arrives repeats no hold"
 
 
 def test_a_chunk_shorter_than_what_is_to_be_executed_is_followed_at_once() -> None:

@@ -160,17 +160,18 @@ def usable_steps(chunking: Chunking, horizon: int) -> int:
 
 
 def committed_actions(
-    chunking: Chunking, plan: ActionChunk | None, now: Seconds, last: np.ndarray
+    chunking: Chunking, plan: ActionChunk | None, now: Seconds
 ) -> ActionChunk | None:
     """What will be executed from `now` on, whatever comes; None when nothing is promised.
 
-    Past the end of the plan the last action is held, so the prefix says exactly that.
+    Past the end of the plan the last action is held, so the prefix says exactly that. Of a plan
+    that has run out nothing is left to promise: the next one begins when it arrives.
     """
     if not isinstance(chunking, Prefixed) or plan is None or chunking.prefix == 0:
         return None
     index = plan.index_at(now)
     actions = plan.actions[index : index + chunking.prefix]
-    hold = actions[-1] if len(actions) else last
-    missing = chunking.prefix - len(actions)
-    padding = np.repeat(hold[None].astype(actions.dtype), missing, axis=0)
+    if len(actions) == 0:
+        return None
+    padding = np.repeat(actions[-1:], chunking.prefix - len(actions), axis=0)
     return replace(plan, stamp=now, actions=np.concatenate([actions, padding]))

@@ -111,7 +111,7 @@ class Executor:
     def _submit(self, now: Seconds) -> None:
         self._seen = self._seen or self._observe(now)
         assert self._last is not None
-        committed = committed_actions(self._chunking, self._plan.chunk, now, self._last)
+        committed = committed_actions(self._chunking, self._plan.chunk, now)
         if committed is not None:
             blended = self._plan.blended(committed.actions)
             if self._assisted is not None:
