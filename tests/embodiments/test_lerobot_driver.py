@@ -15,6 +15,7 @@ from takt.embodiments import load_embodiment
 from takt.embodiments.body_file import load_driver, load_limits
 from takt.embodiments.driver import DriverError
 from takt.embodiments.lerobot_driver import LeRobotDriver
+from takt.embodiments.slot_map import EmbodimentFileError
 from takt.types import ActionSpace, EmbodimentSpec
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "so101.toml"
@@ -104,6 +105,28 @@ def test_speeds_stop_and_other_units_pass_unchanged() -> None:
     assert robot.sent[-1] == {"gripper.pos": 90.0, "x.vel": 0.0}
 
 
+def test_stop_sends_no_arm_back_to_where_it_was_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    robot = FakeLeRobot()
+    driver = LeRobotDriver(robot, ARM)
+    driver.connect()
+    driver.read()
+    driver.command(np.zeros(2, np.float32))
+    monkeypatch.setattr("takt.embodiments.lerobot_driver.FRESH_S", -1.0)
+    driver.stop()
+    assert robot.sent[-1] == {"shoulder.pos": 0.0, "elbow.pos": 0.0}
+
+
+def test_what_is_not_measured_is_held_where_it_was_sent() -> None:
+    robot = FakeLeRobot()
+    driver = LeRobotDriver(robot, ARM)
+    driver.connect()
+    driver.command(np.zeros(2, np.float32))
+    robot.measured["elbow.pos"] = float("nan")
+    driver.read()
+    driver.stop()
+    assert robot.sent[-1] == {"shoulder.pos": 90.0, "elbow.pos": 0.0}
+
+
 def test_the_arms_of_a_pair_do_not_wait_for_their_cameras_either() -> None:
     pair, arm = FakeLeRobot(), FakeLeRobot()
     pair.left_arm = arm  # pyright: ignore[reportAttributeAccessIssue]
@@ -161,7 +184,7 @@ def test_an_uncalibrated_robot_is_refused_and_released() -> None:
 
 
 def test_lerobot_is_asked_only_when_a_robot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DriverError, match=r"\.\[lerobot\]"):
+    with pytest.raises(EmbodimentFileError, match=r"\.\[lerobot\]"):
         load_driver(EXAMPLE)
     made = fake_lerobot(monkeypatch)
     driver = load_driver(EXAMPLE)

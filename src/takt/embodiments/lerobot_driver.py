@@ -15,10 +15,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from takt.embodiments.driver import Camera, DriverError, Frame, JointSample
-from takt.types import EmbodimentSpec
+from takt.types import EmbodimentSpec, Seconds
 
 FRAME_TIMEOUT_MS = 500.0
 LOCK_TIMEOUT_S = 0.2  # `stop` does not wait longer for a caller who is stuck on the bus
+FRESH_S = 0.1  # a body in motion must not be sent back to where it was before
 
 
 class LeRobotCamera(Protocol):
@@ -124,7 +125,7 @@ class LeRobotDriver:
         self._state_scale = np.array([scale.get(name, 1.0) for name in spec.state_names])
         self._cameras = {name: _Camera(robot.cameras[name]) for name in robot.cameras}
         self._bus = threading.Lock()
-        self._observed: Mapping[str, Any] = {}
+        self._observed: tuple[Seconds, Mapping[str, Any]] = (-math.inf, {})
         self._commanded: dict[str, float] = {}
         self._hidden: list[tuple[LeRobot, dict[str, Any]]] = []
         self._connected = False
@@ -157,7 +158,8 @@ class LeRobotDriver:
         """Measure the joints."""
         with self._bus:
             stamp = time.monotonic()
-            self._observed = observed = self._robot.get_observation()
+            observed = self._robot.get_observation()
+            self._observed = stamp, observed
         state = np.array([observed[key] for key in self._states], np.float64) * self._state_scale
         return JointSample(stamp=stamp, state=state.astype(np.float32))
 
@@ -170,7 +172,7 @@ class LeRobotDriver:
             self._commanded = wanted
 
     def stop(self) -> None:
-        """Hold the measured pose, stand still on axes that are speeds (".vel")."""
+        """Hold the measured pose, else the last target; stand still on speeds (".vel")."""
         if not self._connected:
             return
         held = self._bus.acquire(timeout=LOCK_TIMEOUT_S)
@@ -190,11 +192,14 @@ class LeRobotDriver:
             self._robot.disconnect()
 
     def _rest(self) -> dict[str, float]:
-        """The measured pose, where it is known, and no speed."""
-        seen = self._observed or self._robot.get_observation()
-        known = self._commanded | {key: float(seen[key]) for key in self._actions if key in seen}
+        """The measured pose where it is known by now, else the last target; and no speed."""
+        stamp, seen = self._observed
+        if time.monotonic() - stamp > FRESH_S:
+            seen = {} if self._commanded else self._robot.get_observation()
+        measured = {key: float(seen[key]) for key in self._actions if key in seen}
+        known = {key: value for key, value in measured.items() if math.isfinite(value)}
         speeds = {key: 0.0 for key in self._actions if key.endswith(".vel")}
-        return known | speeds
+        return self._commanded | known | speeds
 
 
 class _Camera:
