@@ -154,6 +154,7 @@ def test_the_axes_of_a_tool_keep_to_their_box() -> None:
     assert governor.interventions == {"workspace": 1}
 
 
+ONES = np.ones(3, np.float32)
 LOW, HIGH = np.full(2, -2, np.float32), np.full(2, 2, np.float32)
 
 
@@ -231,6 +232,11 @@ def test_a_force_above_its_limit_or_unknown_stops(felt: list[float] | None) -> N
         (lambda: Limits(velocity=np.array([0.0, 1.0], np.float32)), "more than 0"),
         (lambda: Limits(workspace=replace(TABLE, high=TABLE.low)), "low < high"),
         (lambda: limited(Limits(acceleration=np.ones(3, np.float32))), "2 axes, got 3"),
+        (lambda: limited(Limits(workspace=AxisBox(low=-ONES, high=ONES))), "2 axes, got 3"),
+        (
+            lambda: Governor(replace(SPACE, low=SPACE.low * np.nan), step_limits(SPEC)),
+            "low <= high",
+        ),
         (lambda: limited(Limits(force=np.ones(1, np.float32))), "measures touch"),
     ],
 )

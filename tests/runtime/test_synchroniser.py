@@ -168,6 +168,22 @@ def test_threads_fill_the_buffers_and_end_with_close() -> None:
     assert threading.active_count() == before
 
 
+def test_a_device_that_gives_an_old_sample_at_once_is_not_asked_without_a_pause() -> None:
+    stamp, reads = time.monotonic(), []
+    impatient = SensorFeed(
+        "front",
+        lambda: (stamp, reads.append(0)),
+        patience_s=0.3,
+        capacity=4,
+        clock=time.monotonic,
+    )
+    impatient.start()
+    time.sleep(0.1)
+    impatient.close()
+    assert 1 <= len(reads) <= 10
+    assert impatient.reading.disordered == len(reads) - 1
+
+
 def test_a_device_that_never_returns_does_not_hold_up_close(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from takt.embodiments.limits import UNLIMITED, Limits, LimitsError
+from takt.embodiments.limits import UNLIMITED, AxisBox, Limits, LimitsError
 from takt.runtime.reach import Accelerator, Motion, clip_nearer, keep_inside
 from takt.types import ActionSpace, EmbodimentSpec, Seconds, TaktError
 
@@ -207,10 +207,21 @@ def _accelerator(
 
 
 def _require_fit(space: ActionSpace, limits: Limits, touch: Touch | None) -> None:
-    width = len(space.names)
-    for name, values in (("velocity", limits.velocity), ("acceleration", limits.acceleration)):
+    width, box = len(space.names), limits.workspace
+    for name, values in (
+        ("velocity limit", limits.velocity),
+        ("acceleration limit", limits.acceleration),
+        ("workspace", box.low if isinstance(box, AxisBox) else None),
+    ):
         if values is not None and len(values) != width:
-            raise LimitsError(f"{name} limit: expected {width} axes, got {len(values)}")
+            raise LimitsError(
+                f"{name}: expected {width} axes, got {len(values)}; give one for each"
+            )
+    if not (space.low <= space.high).all():  # nor is NaN
+        raise LimitsError(
+            f"action bounds: expected low <= high on every axis, got {space.low.tolist()} and "
+            f"{space.high.tolist()}; mend the body's spec"
+        )
     if limits.force is not None and touch is None:
         raise LimitsError(
             "expected a body that measures touch, because its force is limited; "

@@ -11,7 +11,7 @@ from takt.types import Seconds, TaktError
 
 _Sample = TypeVar("_Sample")
 
-RETRY_S = 0.02  # after a failed read, so that a pulled plug does not burn a core
+RETRY_S = 0.02  # without a new sample, so that neither a pulled plug nor a still one burns a core
 JOIN_S = 1.0
 
 
@@ -80,18 +80,19 @@ class SensorFeed(Generic[_Sample]):
         if age > self._patience_s:
             raise self._lost(f"the newest sample is {1e3 * age:.0f} ms old")
 
-    def take(self) -> None:
-        """Read once; failures and refused samples are counted, never raised."""
+    def take(self) -> bool:
+        """Read once; False if there was no new sample: failures are counted, never raised."""
         try:
             stamp, sample = self._read()
         except Exception as error:
             if not self._closing.is_set():
                 self._failures += 1
                 self._error = error
-                self._closing.wait(RETRY_S)
-            return
-        if self.buffer.append(stamp, sample, self._clock()):
+            return False
+        taken = self.buffer.append(stamp, sample, self._clock())
+        if taken:
             self._first.set()
+        return taken
 
     def close(self) -> None:
         """End the thread; one that is stuck in its device is left to the end of the process."""
@@ -112,7 +113,8 @@ class SensorFeed(Generic[_Sample]):
     def _run(self) -> None:
         while not self._closing.is_set():
             due = self._clock() + self._period_s
-            self.take()
+            if not self.take():
+                self._closing.wait(RETRY_S)
             if self._period_s:
                 self._closing.wait(max(0.0, due - self._clock()))
 

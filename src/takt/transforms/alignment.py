@@ -39,7 +39,7 @@ def align(
     paper's, section 2.3): the nearest frame and joint sample, which may lie in the future.
 
     Raises:
-        NoSampleError: a stream is empty or begins after the tick.
+        NoSampleError: a stream is empty; or, unless by `nearest`, begins after the tick.
     """
     pick = _latest if rule == "causal" else _nearest
     frames = {name: pick(name, stamps, tick) for name, stamps in frame_stamps.items()}
