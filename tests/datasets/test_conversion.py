@@ -10,11 +10,14 @@ import pytest
 import rlds_files as files
 
 from takt.cli import main
+from takt.commands import data_build
 from takt.datasets.conversion import JOURNAL, convert
+from takt.datasets.errors import EpisodeError
+from takt.datasets.fit import sound_episode
 from takt.datasets.inspection import inspect
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.lerobot_source import LeRobotSource
-from takt.datasets.merging import Chosen, split_episodes
+from takt.datasets.merging import Chosen, Merged, split_episodes
 from takt.datasets.rlds import RldsDataset
 from takt.types import Episode, TaktError
 
@@ -203,6 +206,52 @@ def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, shown = run(twice, capsys)
     assert (status, (tmp_path / "one").exists()) == (2, False)
     assert "expected two folders" in shown
+
+
+@pytest.mark.parametrize("command", [["merge", IMAGES], ["split"]])
+def test_a_source_that_has_grown_is_not_gone_on_with(
+    copy_fixture: Callable[[str], Path],
+    edit_info: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[object],
+) -> None:
+    """The episodes that are still to be written are others, or elsewhere."""
+    source, begun = copy_fixture(IMAGES.name), list[list[str]]()
+    outs = [tmp_path / part for part in ("one", "two")][: 1 + (command[0] == "split")]
+    monkeypatch.setattr(
+        data_build,
+        "_write",
+        lambda targets, _: begun.append([origin for *_, origin in targets]) or 0,
+    )
+    path = source / "meta" / "episodes.jsonl"
+    whole = path.read_text()
+    for lines, total in ((whole.splitlines()[:-1], 3), (whole.splitlines(), 4)):
+        path.write_text("\n".join(lines))
+        edit_info(source, lambda info, total=total: info.update(total_episodes=total))
+        main(["data", *map(str, [*command, source, "--out", *outs])])
+    before, after = begun
+    assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize("kind", [Chosen, Merged])
+def test_an_episode_that_does_not_fit_is_named_as_in_its_own_dataset(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = LeRobotSource.open(IMAGES)
+
+    def episode(self: LeRobotSource, index: int) -> Episode:
+        read = self.dataset.episode(index)
+        read.actions[4] = np.nan
+        return read
+
+    monkeypatch.setattr(LeRobotSource, "episode", episode)
+    whole = (
+        Chosen(source=source, indices=(3, 2)) if kind is Chosen else Merged(parts=(source, source))
+    )
+    position = 1 if kind is Chosen else 6
+    with pytest.raises(EpisodeError, match="episode 2, frame 4: actions: .* finite"):
+        sound_episode(whole, position)
 
 
 def test_split_is_by_seed() -> None:

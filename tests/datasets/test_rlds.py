@@ -189,3 +189,12 @@ def test_damaged_messages() -> None:
     for cut in (1, len(payload) // 2, len(payload) - 1):
         with pytest.raises(WireError):
             parse_example(payload[:cut], {"a", "b", "c"})
+
+
+def test_a_number_of_three_bytes() -> None:
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    floats = field(2, field(2, field(1, b"abc")))
+    with pytest.raises(WireError, match="cut off"):
+        parse_example(field(1, field(1, field(1, b"a") + floats)), {"a"})

@@ -119,6 +119,15 @@ def test_parquet_of_hugging_face_names_its_image(tmp_path):
     assert [found[k].images[0][0, 0, 0] for k in range(2)] == [3, 5]
 
 
+def test_empty_cells_are_no_names(tmp_path):
+    empty = pa.array([None], pa.string())
+    columns = {"image": [{"bytes": png(3)}], "conversations": [said("Q?", "A")]}
+    table = pa.table({**columns, "id": empty, "task": empty})
+    pq.write_table(table, tmp_path / "set.parquet")
+    found = VisionLanguageSet.open([tmp_path / "set.parquet"]).row(0)
+    assert (found.id, found.task) == ("", "")
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

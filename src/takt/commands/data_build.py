@@ -145,8 +145,12 @@ def run_merge(command: Merge) -> int:
 
         raise TaktError(f"expected at least two datasets, got {len(command.directories)}")
     names = [str(path) for path in command.directories]
-    source = merged(names, [LeRobotSource.open(path) for path in command.directories])
-    origin = "merge of " + ", ".join(str(path.resolve()) for path in command.directories)
+    parts = [LeRobotSource.open(path) for path in command.directories]
+    source = merged(names, parts)
+    # Of a part that has grown, the episodes behind it have other places.
+    listed = [f"{path.resolve()} ({len(part)} episodes)"
+              for path, part in zip(command.directories, parts, strict=True)]  # fmt: skip
+    origin = f"merge of {', '.join(listed)}"
     return _write([(source, command.out, origin)], command)
 
 
@@ -161,7 +165,8 @@ def run_split(command: Split) -> int:
         raise TaktError(f"expected two folders after --out, got {command.out[0]} twice")
     source = LeRobotSource.open(command.directory)
     parts = split_episodes(len(source), command.share, command.seed)
-    origin = f"{command.directory.resolve()}, share {command.share:g}, seed {command.seed}"
+    shuffled = f"{len(source)} episodes, share {command.share:g}, seed {command.seed}"
+    origin = f"{command.directory.resolve()}, {shuffled}"
     targets: list[tuple[EpisodeSource, Path, str]] = [
         (Chosen(source=source, indices=indices), folder, f"{part} of {origin}")
         for part, indices, folder in zip(("share", "rest"), parts, command.out, strict=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from takt.datasets.episode_table import require_finite
 from takt.datasets.errors import (
     CameraMismatchError,
-    CorruptFileError,
     FeatureMismatchError,
     RateMismatchError,
 )
@@ -75,7 +75,7 @@ class BodyEpisodes:
         episode = self.dataset.episode(index, [camera.name for camera in self.spec.cameras])
         state, actions = episode.state[:, self.state], episode.actions[:, self.actions]
         for key, rows in ((STATE, state), (ACTION, actions)):
-            require_finite(rows, key, index, self.dataset.metadata)
+            require_finite(rows, key, self.dataset.metadata.episodes[index])
         return replace(
             episode,
             state=np.ascontiguousarray(state),
@@ -84,12 +84,9 @@ class BodyEpisodes:
 
 
 def axis_names(metadata: DatasetMetadata, key: str) -> tuple[str, ...]:
-    """Distinct names of the axes of state or action; counted where the dataset names none."""
+    """Distinct names of the axes of state or action, () where the dataset has none."""
     feature = metadata.feature(key)
-    width = (feature.width or 0) if feature else 0
-    if feature is not None and len(set(feature.names)) == len(feature.names) == width:
-        return feature.names
-    return tuple(f"axis_{number}" for number in range(width))
+    return feature.axes if feature else ()
 
 
 def describe(dataset: LeRobotDataset) -> Recording:
@@ -102,9 +99,9 @@ def describe(dataset: LeRobotDataset) -> Recording:
     tables = list(dataset.tables())
     if not sum(len(table.stamps) for table in tables):
         raise FeatureMismatchError(metadata.root, "expected at least one frame, got none")
-    for index, table in enumerate(tables):
-        require_finite(table.state, STATE, index, metadata)
-        require_finite(table.actions, ACTION, index, metadata)
+    for record, table in zip(metadata.episodes, tables, strict=True):
+        require_finite(table.state, STATE, record)
+        require_finite(table.actions, ACTION, record)
     actions = np.concatenate([table.actions for table in tables])
     state = np.concatenate([table.state for table in tables])
     names = axis_names(metadata, STATE), axis_names(metadata, ACTION)
@@ -123,18 +120,6 @@ def describe(dataset: LeRobotDataset) -> Recording:
         high=actions.max(0),
         offset=offset,
     )
-
-
-def require_finite(rows: np.ndarray, key: str, episode: int, metadata: DatasetMetadata) -> None:
-    """Raise a `CorruptFileError` with the first frame whose (tick, axis) `rows` are not finite."""
-    bad = np.argwhere(~np.isfinite(rows))
-    if len(bad):
-        tick, axis = bad[0].tolist()
-        raise CorruptFileError(
-            metadata.episodes[episode].data_path,
-            f"episode {episode}, frame {tick}: expected finite numbers, got {rows[tick, axis]} on "
-            f"axis {axis} of {key}; `takt data convert --skip-bad` leaves such episodes out",
-        )
 
 
 def _columns(

@@ -9,15 +9,13 @@ from takt.datasets.atomic import write_atomically
 from takt.datasets.errors import (
     BadEpisodeError,
     CorruptFileError,
-    DatasetError,
     EpisodeError,
     FeatureMismatchError,
 )
-from takt.datasets.fit import check_fit, require_even
+from takt.datasets.fit import require_even, sound_episode
 from takt.datasets.metadata import read_json
 from takt.datasets.source import EpisodeSource
 from takt.datasets.writer import LeRobotWriter
-from takt.types import Episode
 
 JOURNAL = Path("meta") / "conversion.json"
 
@@ -80,7 +78,7 @@ def convert(
         for index in range(writer.num_episodes + len(journal.faults), len(source)):
             report(index)
             try:
-                episode = _checked(source, index)
+                episode = sound_episode(source, index)
             except EpisodeError as error:
                 if not skip_bad:
                     raise BadEpisodeError(error) from error
@@ -89,15 +87,6 @@ def convert(
             writer.add_episode(episode)
         report(len(source))
         return Converted(episodes=writer.num_episodes, faults=tuple(journal.faults))
-
-
-def _checked(source: EpisodeSource, index: int) -> Episode:
-    try:
-        episode = source.episode(index)
-        check_fit(episode, source.schema, source.path(index))
-    except DatasetError as error:
-        raise EpisodeError.of(error, index) from error
-    return episode
 
 
 def require_own(root: Path) -> None:

@@ -101,6 +101,20 @@ def require_rows(table: pa.Table, record: EpisodeRecord) -> None:
         )
 
 
+def require_finite(rows: np.ndarray, key: str, record: EpisodeRecord) -> None:
+    """Raise a `CorruptFileError` with the first frame whose (tick, axis) `rows` are not finite."""
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        tick, axis = bad[0].tolist()
+        raise CorruptFileError(
+            record.data_path,
+            f"expected finite numbers, got {rows[tick, axis]} on axis {axis} of {key}; "
+            "`takt data convert --skip-bad` leaves such episodes out",
+            record.index,
+            tick,
+        )
+
+
 def _check_first_row(table: pa.Table, record: EpisodeRecord) -> None:
     first = int(column_rows(table, "index", record.data_path)[0, 0])
     if first != record.first_row:

@@ -49,10 +49,11 @@ class EpisodeError(CorruptFileError):
 
     @classmethod
     def of(cls, error: DatasetError, episode: int) -> "EpisodeError":
-        """`error`, which came up when that episode was read, with the episode named."""
+        """`error`, which came up when that episode was read, with it named unless one is."""
         if isinstance(error, cls):
             return error
-        return cls(error.path, episode, error.reason, error.frame)
+        number = episode if error.episode is None else error.episode
+        return cls(error.path, number, error.reason, error.frame)
 
 
 class BadEpisodeError(DatasetError):

@@ -7,11 +7,14 @@ import numpy as np
 from takt.datasets.errors import (
     CameraMismatchError,
     CaptureTimeError,
+    DatasetError,
+    EpisodeError,
     FeatureMismatchError,
     RateMismatchError,
 )
 from takt.datasets.metadata import ACTION, STATE
 from takt.datasets.schema import Schema
+from takt.datasets.source import EpisodeSource
 from takt.types import EmbodimentSpec, Episode
 
 
@@ -44,6 +47,20 @@ def check_fit(episode: Episode, schema: Schema, root: Path) -> None:
     _check_columns(episode, schema, root)
     _check_rate(episode, spec.rate_hz, root)
     _check_cameras(episode, spec, root)
+
+
+def sound_episode(source: EpisodeSource, index: int) -> Episode:
+    """Read an episode that fits its source's schema; errors name its number in `source`.
+
+    Raises:
+        EpisodeError: it is damaged, missing, or does not fit.
+    """
+    try:
+        episode = source.episode(index)
+        check_fit(episode, source.schema, source.path(index))
+    except DatasetError as error:
+        raise EpisodeError.of(error, index) from error
+    return episode
 
 
 def _check_columns(episode: Episode, schema: Schema, root: Path) -> None:

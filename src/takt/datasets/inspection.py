@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from takt.datasets.episode_table import EpisodeTable
-from takt.datasets.errors import CorruptFileError, DatasetError
+from takt.datasets.episode_table import EpisodeTable, require_finite
+from takt.datasets.errors import DatasetError
 from takt.datasets.lerobot import LeRobotDataset
+from takt.datasets.metadata import ACTION, STATE
 from takt.datasets.statistics import Statistics
 
 
@@ -50,12 +51,8 @@ def inspect(dataset: LeRobotDataset, *, decode: bool = False) -> Inspection:
 
 def _sound_table(dataset: LeRobotDataset, index: int) -> EpisodeTable:
     table = dataset.table(index)
-    for name, rows in (("state", table.state), ("action", table.actions)):
-        if not np.isfinite(rows).all():
-            path = dataset.metadata.episodes[index].data_path
-            raise CorruptFileError(
-                path, f"episode {index}: {name} holds numbers that are not finite"
-            )
+    for key, rows in ((STATE, table.state), (ACTION, table.actions)):
+        require_finite(rows, key, dataset.metadata.episodes[index])
     return table
 
 

@@ -58,8 +58,8 @@ class LeRobotSource:
             metadata.embodiment,
             metadata.fps,
             {camera.name: (camera.height, camera.width) for camera in metadata.cameras},
-            _axes(state),
-            _axes(action),
+            state.axes,
+            action.axes,
             {f.key: f.width for f in metadata.features if f.width and f.key not in own},
             (touch.width or 0) if touch else 0,
         )
@@ -102,12 +102,6 @@ def _vector(metadata: DatasetMetadata, keys: tuple[str, ...]) -> Feature:
             return feature
     raise FeatureMismatchError(
         metadata.root,
-        f"expected a column {' or '.join(keys)}, got {[f.key for f in metadata.features]}",
+        f"expected a column {' or '.join(keys)}, got {[f.key for f in metadata.features]}; record "
+        "one, or rename the one that is meant",
     )
-
-
-def _axes(feature: Feature) -> tuple[str, ...]:
-    """The axes' names; those without one are numbered."""
-    if len(feature.names) == feature.width:
-        return feature.names
-    return tuple(f"axis_{number}" for number in range(feature.width or 0))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from takt.datasets.errors import DatasetError, EpisodeError
+from takt.datasets.fit import sound_episode
 from takt.datasets.metadata import ACTION, STATE
 from takt.datasets.schema import Schema
 from takt.datasets.source import EpisodeSource
@@ -39,11 +39,7 @@ class Merged:
 
     def episode(self, index: int) -> Episode:
         """Read one episode, as its own source does; errors name its number there."""
-        part, within = self._find(index)
-        try:
-            return part.episode(within)
-        except DatasetError as error:
-            raise EpisodeError.of(error, within) from error
+        return sound_episode(*self._find(index))
 
     def _find(self, index: int) -> tuple[EpisodeSource, int]:
         ends = np.cumsum([len(part) for part in self.parts])
@@ -73,10 +69,7 @@ class Chosen:
 
     def episode(self, index: int) -> Episode:
         """Read one episode, as the source does; errors name its number there."""
-        try:
-            return self.source.episode(self.indices[index])
-        except DatasetError as error:
-            raise EpisodeError.of(error, self.indices[index]) from error
+        return sound_episode(self.source, self.indices[index])
 
 
 def merged(names: Sequence[str], parts: Sequence[EpisodeSource]) -> Merged:

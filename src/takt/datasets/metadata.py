@@ -1,6 +1,7 @@
 """What a LeRobot dataset says about itself, in one form for v2.1 and v3.0."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,14 @@ class Feature:
     dtype: str
     shape: tuple[int, ...]
     names: tuple[str, ...]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Distinct names of the axes; counted where the dataset names none, or one twice."""
+        width = self.width or 0
+        if len(set(self.names)) == len(self.names) == width:
+            return self.names
+        return tuple(f"axis_{number}" for number in range(width))
 
     @property
     def is_image(self) -> bool:
@@ -178,23 +187,16 @@ def read_info(root: Path) -> Info:
     """
     path = root / "meta" / "info.json"
     if not path.is_file():
-        raise NotADatasetError(root, "expected a LeRobot dataset, found no meta/info.json in it")
+        raise NotADatasetError(
+            root, "expected a LeRobot dataset, found no meta/info.json in it; name its own folder"
+        )
     raw = read_json(path)
-    version = raw.get("codebase_version")
-    if version not in VERSIONS:
-        raise UnknownVersionError(
-            path,
-            f"expected format {' or '.join(VERSIONS)}, got {version!r}; convert it with lerobot",
-        )
-    if missing := [key for key in _REQUIRED if raw.get(key) is None]:
-        raise CorruptFileError(
-            path, f"expected the fields {', '.join(_REQUIRED)}, got no {missing[0]}; copy it again"
-        )
+    _require_fields(raw, path)
     try:
         features = tuple(_feature(key, value) for key, value in raw["features"].items())
         info = Info(
             root=root,
-            version=version,
+            version=raw["codebase_version"],
             embodiment=str(raw.get("robot_type") or "unknown"),
             fps=float(raw["fps"]),
             total_episodes=int(raw.get("total_episodes") or 0),
@@ -210,13 +212,26 @@ def read_info(root: Path) -> Info:
             "expected features with dtype and shape, numbers and path templates, got a field that "
             f"is none of these ({error!r}); copy it again",
         ) from error
-    if info.fps <= 0 or info.chunks_size <= 0:
+    if not (0 < info.fps < math.inf and info.chunks_size > 0):
         raise CorruptFileError(
             path,
             f"expected fps and chunks_size above 0, got {info.fps:g} and {info.chunks_size}; "
             "copy it again",
         )
     return info
+
+
+def _require_fields(raw: Mapping[str, Any], path: Path) -> None:
+    version = raw.get("codebase_version")
+    if version not in VERSIONS:
+        raise UnknownVersionError(
+            path,
+            f"expected format {' or '.join(VERSIONS)}, got {version!r}; convert it with lerobot",
+        )
+    if missing := [key for key in _REQUIRED if raw.get(key) is None]:
+        raise CorruptFileError(
+            path, f"expected the fields {', '.join(_REQUIRED)}, got no {missing[0]}; copy it again"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

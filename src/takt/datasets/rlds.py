@@ -176,7 +176,9 @@ def _values(entry: Record | _Lost, index: int, keys: tuple[str, ...]) -> dict[st
     except DatasetError as error:
         raise EpisodeError.of(error, index) from error
     except WireError as error:
-        raise EpisodeError(entry.path, index, f"not a tf.train.Example ({error})") from error
+        raise EpisodeError(
+            entry.path, index, f"not a tf.train.Example ({error}); copy the file again"
+        ) from error
     return {key.removeprefix("steps/"): values for key, values in example.items()}
 
 

@@ -46,10 +46,10 @@ def _values(entry: memoryview, name: str) -> Values:
 
 def _floats(content: memoryview) -> np.ndarray:
     """Packed, or one field each."""
-    parts = [
-        np.frombuffer(part, "<f4") for _, part in _fields(content) if isinstance(part, memoryview)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    parts = [part for _, part in _fields(content) if isinstance(part, memoryview)]
+    if any(len(part) % 4 for part in parts):
+        raise WireError("a number is cut off")
+    return np.frombuffer(b"".join(parts), "<f4")
 
 
 def _integers(content: memoryview) -> np.ndarray:

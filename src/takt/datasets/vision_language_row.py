@@ -74,9 +74,13 @@ def parse_row(raw: object, folder: Path) -> Row:
                 f"expected {IMAGE_TAG} at the beginning or end of the first question only, got it "
                 f"in {turn.question!r:.80}: images are shown before the first question"
             )
-    return Row(
-        id=str(raw.get("id", "")), images=images, turns=tuple(turns), task=str(raw.get("task", ""))
-    )
+    return Row(id=_named(raw, "id"), images=images, turns=tuple(turns), task=_named(raw, "task"))
+
+
+def _named(raw: Mapping[str, Any], key: str) -> str:
+    """An empty cell of parquet is None."""
+    value = raw.get(key)
+    return "" if value is None else str(value)
 
 
 def _images(raw: Mapping[str, Any]) -> Sequence[object]:

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from takt.datasets.body import BodyEpisodes, require_finite
+from takt.datasets.body import BodyEpisodes
 from takt.datasets.doubts import doubts
+from takt.datasets.episode_table import require_finite
 from takt.datasets.errors import BadEpisodeError, DatasetError, EpisodeError
 from takt.datasets.lerobot import LeRobotDataset
 from takt.datasets.metadata import ACTION, STATE
@@ -22,8 +23,8 @@ def sound_rows(dataset: LeRobotDataset, *, skip_bad: bool) -> LeRobotDataset:
     for index, record in enumerate(metadata.episodes):
         try:
             table = dataset.table(index)
-            require_finite(table.state, STATE, index, metadata)
-            require_finite(table.actions, ACTION, index, metadata)
+            require_finite(table.state, STATE, record)
+            require_finite(table.actions, ACTION, record)
         except DatasetError as error:
             faults.append(EpisodeError.of(error, index))
         else:

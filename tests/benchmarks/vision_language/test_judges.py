@@ -30,7 +30,13 @@ ANIMALS = question("B", choices=("a cat", "a dog", "a red fox", "none"))
         ("A. A cat, not B", "A"),
         ("It shows A dog on grass", "B"),  # an article, then the option's own words
         ("a red fox", "C"),
+        ("A red fox", "C"),  # all of an option, which begins with a capital
         ("B or C", ""),
+        ("B, C", ""),
+        ("B, C or D", ""),
+        ("(A) or (B)", ""),
+        ("B. C. D.", ""),
+        ("B. Not C, since it is grey", "B"),
         ("a cat and a dog", ""),
         ("E", ""),
         ("", ""),
@@ -56,6 +62,11 @@ def test_a_letter_is_found_where_it_is_meant(reply, letter):
 )
 def test_every_letter_is_read_alike(letter, reply):
     assert option_letter(ANIMALS, reply.format(letter))[0] == letter
+
+
+def test_an_option_within_another_is_not_meant_by_the_longer_one():
+    counts = question("B", choices=("1", "10", "100", "none"))
+    assert [option_letter(counts, reply)[0] for reply in ("10", "100.", "1")] == ["B", "C", "A"]
 
 
 def test_an_article_is_no_letter():

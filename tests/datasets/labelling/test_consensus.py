@@ -49,6 +49,14 @@ def test_two_of_three_decide(detections, boxes, left_out):
     assert agreed.left_out == left_out
 
 
+def test_what_joins_a_later_group_was_not_left_out():
+    """Of three in a row only the middle one overlaps with both others."""
+    row = [found((0, 0, 10, 10), scores=[0.9]), found((3, 0, 13, 10), scores=[0.8])]
+    agreed = agree([*row, found((6, 0, 16, 10), scores=[0.7])], votes=3, overlap=0.5)
+    assert agreed.boxes.tolist() == [[3, 0, 13, 10]]
+    assert agreed.left_out == 0
+
+
 def test_of_several_boxes_the_closest_one_votes():
     other = found((3, 0, 13, 10), (1, 0, 11, 10))
     agreed = agree([found(BOX, scores=[0.99]), other], votes=2, overlap=0.3)

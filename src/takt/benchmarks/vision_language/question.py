@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from takt.types import TaktError
 
 LETTERS = string.ascii_uppercase  # of choices, in their order
-RULES = 2  # raise it whenever the same reply may be judged or counted differently
+RULES = 3  # raise it whenever the same reply may be judged or counted differently
 
 
 class RowError(TaktError):

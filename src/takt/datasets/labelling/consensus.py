@@ -32,18 +32,15 @@ def agree(found: Sequence[Detections], votes: int, overlap: float) -> Agreed:
     )
     used: set[tuple[int, int]] = set()
     boxes: list[np.ndarray] = []
-    left_out = 0
     for _, minus_detector, minus_box in seeds:
         seed = (-minus_detector, -minus_box)
         if seed in used:
             continue
         group = [seed, *_partners(found, seed, used, overlap)]
-        if len(group) < votes:
-            left_out += 1
-            continue
-        used |= set(group)
-        boxes.append(np.mean([found[d].boxes[k] for d, k in group], axis=0))
-    return Agreed(np.array(boxes).reshape(-1, 4), left_out)
+        if len(group) >= votes:
+            used |= set(group)
+            boxes.append(np.mean([found[d].boxes[k] for d, k in group], axis=0))
+    return Agreed(np.array(boxes).reshape(-1, 4), len(seeds) - len(used))
 
 
 def ground(
