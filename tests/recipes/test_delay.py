@@ -82,6 +82,9 @@ def test_the_command_trains_runs_and_prints(tmp_path, capsys):
         main(["delay", "--delays", "0,9"])
     with pytest.raises(TaktError, match="--task nut-station"):
         main(["delay", "--rtc-policy", "x"])
+    for options in (["--steps", "9"], ["--jitter"], ["--workers", "2"]):
+        with pytest.raises(TaktError, match="of the tracking task"):
+            main(["delay", "--task", "nut-station", *options])
     assert main([]) == 2
 
 

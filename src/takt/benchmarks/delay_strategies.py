@@ -44,7 +44,10 @@ XR-0's own flow steps take a sixth of an inference, which leaves nothing to stre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """What a strategy runs: a network, how its sampler goes on from the old plan, a head."""
+    """What a strategy runs: a network, how its sampler goes on from the old plan, a head.
+
+    Guidance is charged no more latency than the others, and a head none: it answers on its tick.
+    """
 
     network: Network
     guided: bool = False

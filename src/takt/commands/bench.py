@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,7 +39,7 @@ class Delay:
     delays: str = DELAYS
     """Ticks between an observation and its plan's arrival, 0 to 8."""
     seeds: int = 3
-    """Training seeds."""
+    """Training seeds of the tracking task."""
     strategies: str = "all"
     """Names separated by commas; ratios need naive beside them."""
     episodes: int | None = None
@@ -107,9 +107,11 @@ def _track(command: Delay) -> int:
 def _station(command: Delay) -> int:
     from takt.recipes.delay_station import LONGEST_DELAY, StationDelays, evaluate
 
-    if command.quick or command.jitter or command.strategies != "all":
+    usual = Delay(delays=command.delays, episodes=command.episodes, rtc_policy=command.rtc_policy)
+    if replace(command, task=usual.task, out=usual.out, json=usual.json) != usual:
         raise TaktError(
-            "--quick, --jitter and --strategies are of the tracking task; leave them out"
+            "the nut station takes --delays, --episodes, --rtc-policy, --out and --json; the other "
+            "options are of the tracking task, leave them out"
         )
     benchmark = StationDelays(
         cells=command.out / "station",

@@ -22,7 +22,10 @@ Report = Callable[[StepReport], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackTraining:
-    """A budget, the same for every network; the head's comes on top of its network's."""
+    """A budget in updates, the same for every network; the head's comes on top of its network's.
+
+    An update of Λ computes more than the others': its weights are of what it plans by now.
+    """
 
     steps: int = 8000
     batch_size: int = 64

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -83,6 +84,12 @@ def test_guidance_may_look_at_committed_actions_only():
     np.testing.assert_allclose(plans[0], policy.infer(seen(seed=1), None).actions, atol=1e-6)
     assert np.abs(plans[4] - plans[0]).max() > 1e-4
     assert np.abs(plans[4] - plans[None]).max() > 1e-4
+
+
+def test_the_soft_mask_is_the_published_one():
+    c = (7 - torch.arange(3, 7)) / (7 - 3 + 1)  # (H - s - i) / (H - s - d + 1), H - s = 7, d = 3
+    wanted = c * (c.exp() - 1) / (math.e - 1)
+    torch.testing.assert_close(guidance_weights(10, 3, 7)[3:7], wanted)
 
 
 def test_the_soft_mask_falls_from_one_to_zero():

@@ -1,6 +1,7 @@
 """A light head that mends every planned action from what is seen on its own tick (A2C2).
 
-It runs in NumPy on one sample, in the control loop.
+Unlike the published one it sees the next few planned actions, not one, and no features of the
+network that planned. It runs in NumPy on one sample, in the control loop.
 """
 
 from pathlib import Path

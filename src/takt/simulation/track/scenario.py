@@ -47,22 +47,6 @@ class Scenarios:
         """E."""
         return len(self.target)
 
-    @property
-    def ticks(self) -> int:
-        """Of an episode."""
-        return self.target.shape[1]
-
-    def one(self, number: int) -> "Scenarios":
-        """Episode `number` alone."""
-        part = slice(number, number + 1)
-        return Scenarios(
-            target=self.target[part],
-            target_rate=self.target_rate[part],
-            reversed=self.reversed[part],
-            push=self.push[part],
-            start=self.start[part],
-        )
-
 
 def draw(seeds: Sequence[int], ticks: int = TICKS) -> Scenarios:
     """The episodes of `seeds`, each by its own alone."""
