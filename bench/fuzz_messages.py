@@ -24,7 +24,7 @@ from takt.types import ActionChunk, Observation
 
 MAX_BYTES = 1 << 16  # of a mutated message: what is longer is only slower
 NAMES = ("takt", "kind", "observation", b"__ndarray__", "x")
-TEXTS = ("", "begin", "hello", "ask", "plan", "\x00", "ü" * 40, "takt.policies")
+TEXTS = ("", "begin", "hello", "ask", "\x00", "ü" * 40, "plan", "takt.policies")
 DTYPES = ("<f4", "|u1", ">f8", "|O", "<U9", "|V8", "<c8", "<M8[s]", "f4,i4", "", 3, None)
 
 
@@ -91,9 +91,7 @@ def _replace(draw: random.Random, value: Any) -> Any:  # noqa: ANN401
         key = draw.choice(list(value))
         changed = dict(value)
         if draw.random() < 0.15:
-            changed[draw.choice(("takt", "kind", "observation", b"__ndarray__", "x"))] = (
-                changed.pop(key)
-            )
+            changed[draw.choice(NAMES)] = changed.pop(key)
         else:
             changed[key] = _replace(draw, value[key])
         return changed
@@ -111,9 +109,7 @@ def odd_value(draw: random.Random, depth: int) -> Any:  # noqa: ANN401
         case 2:
             return draw.choice((0.0, -1.0, 1e308, 5e-324, float("nan"), float("inf")))
         case 3:
-            return draw.choice(
-                ("", "begin", "hello", "ask", "\x00", "ü" * 40, "plan", "takt.policies")
-            )
+            return draw.choice(TEXTS)
         case 4:
             return draw.randbytes(draw.randrange(40))
         case 5:
@@ -137,9 +133,7 @@ def odd_value(draw: random.Random, depth: int) -> Any:  # noqa: ANN401
 
 
 def _dtype(draw: random.Random) -> object:
-    return draw.choice(
-        ("<f4", "|u1", ">f8", "|O", "<U9", "|V8", "<c8", "<M8[s]", "f4,i4", "", 3, None)
-    )
+    return draw.choice(DTYPES)
 
 
 def _flip(draw: random.Random, data: bytearray, good: list[bytes]) -> None:
