@@ -148,9 +148,8 @@ def test_views_of_different_size_keep_their_own(frames):
 def test_a_view_is_mirrored_in_its_own_size():
     front, *others = tiny.BODY.cameras
     body = replace(tiny.BODY, cameras=(replace(front, width=2 * tiny.PX), *others))
-    images = tiny.episode(0).images
-    images[front.name] = images[front.name].repeat(2, axis=2)
-    episode = replace(tiny.episode(0), images=images)
+    episode = tiny.episode(0)
+    images = {**episode.images, front.name: episode.images[front.name].repeat(2, axis=2)}
     twins = dict(zip(images, ("front", "right", "left"), strict=True))
     flipped = {name: images[twin][:, :, ::-1] for name, twin in twins.items()}
     mixed, by_hand = (
