@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from takt.extras import require_extra
-from takt.processes import die_with_parent, require_processes
+from takt.processes import deaf_to_interrupts, die_with_parent, require_processes
 from takt.types import TaktError
 
 Result = TypeVar("Result")
@@ -48,7 +48,7 @@ def execute(
     """The results of all `pieces` in the order in which they are done.
 
     Each process calls `begin`, which can be pickled, once and its worker for each piece. An error
-    ends it all; a caller that stops early drops what is not begun.
+    ends it all; a caller that stops early drops what is not begun, Ctrl-C all that is not done.
 
     Raises:
         TaktError: a process was killed, too many were asked for, or Ray is not installed.
@@ -73,8 +73,14 @@ def _in_processes(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, initializer=die_with_parent)
     try:
-        for future in as_completed([pool.submit(_work, begin, piece) for piece in pieces]):
+        with deaf_to_interrupts():
+            asked = [pool.submit(_work, begin, piece) for piece in pieces]
+        for future in as_completed(asked):
             yield future.result()
+    except KeyboardInterrupt:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
     except BrokenProcessPool as error:
         raise TaktError(
             "a worker process was killed, perhaps for want of memory; what is done is kept: run "
