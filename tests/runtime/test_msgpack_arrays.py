@@ -1,14 +1,17 @@
 """Arrays on the wire: openpi's bytes, and nothing but numbers."""
 
+import io
+
 import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from takt.runtime import msgpack_arrays
-from takt.runtime.msgpack_arrays import encode_jpeg, pack, unpack
+from takt.runtime.msgpack_arrays import Jpeg, encode_jpeg, pack, unpack
 from takt.runtime.wire import WireError
 
 # What openpi_client.msgpack_numpy.packb (0.1.2) makes of {"state": np.arange(2, dtype="<f4")}.
@@ -103,3 +106,13 @@ def test_images_are_compressed_and_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     twice = pack({"a": encode_jpeg(image, 90), "b": encode_jpeg(image, 90)})
     with pytest.raises(WireError, match="pixels"):
         unpack(twice)
+
+
+def test_an_image_that_is_drawn_a_thousand_times_is_refused() -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(content, "JPEG", progressive=True)
+    image = content.getvalue()
+    assert unpack(pack({"a": Jpeg(image)}))["a"].shape == (64, 64, 3)
+    last = image[image.rindex(b"\xff\xda") : -2]
+    with pytest.raises(WireError, match="scans"):
+        unpack(pack({"a": Jpeg(image[:-2] + 1000 * last + image[-2:])}))

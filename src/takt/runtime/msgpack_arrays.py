@@ -28,6 +28,8 @@ MAX_ITEMS = 1024  # of a list or a map: a header that claims more would reserve 
 MAX_ALL_ITEMS = 1 << 14  # of a message: a byte may be a map, which takes a hundred in memory
 MAX_TEXT_BYTES = 1 << 16
 MAX_PIXELS = 1 << 24  # of all JPEG images of a message: one of 4096 x 4096
+MAX_SCANS = 64  # of a JPEG: each goes over the whole image, and 16 bytes make one
+SCAN = b"\xff\xda"  # begins it, and is nowhere in an image's own bytes
 
 _Items = TypeVar("_Items", list[Any], dict[Any, Any])
 
@@ -122,6 +124,8 @@ class _Builder:
     def _image(self, data: object) -> np.ndarray:
         if not isinstance(data, bytes):
             raise ValueError("a JPEG image needs bytes")
+        if data.count(SCAN) > MAX_SCANS:
+            raise ValueError(f"a JPEG image of more than {MAX_SCANS} scans")
         try:
             from PIL import Image
 
