@@ -122,9 +122,10 @@ class LeapingPolicy(FakePolicy):
         return chunk
 
 
-def test_the_prefix_is_what_gets_executed_also_where_the_governor_clamps() -> None:
+@pytest.mark.parametrize("execute", [EXECUTE, HORIZON - 1])  # then two ticks are held
+def test_the_prefix_is_what_gets_executed_also_where_the_governor_clamps(execute: int) -> None:
     policy = LeapingPolicy()
-    trace = run_executor(policy, LambdaPrefix(EXECUTE, 3), Injected(3))
+    trace = run_executor(policy, LambdaPrefix(execute, 3), Injected(3))
     assert trace.interventions["step"] > 10
     for observation, committed in zip(
         policy.observations[1:-1], policy.committed[1:-1], strict=True

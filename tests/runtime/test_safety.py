@@ -50,7 +50,7 @@ def test_every_clamped_step_counts(governor: Governor) -> None:
 
 def test_what_is_foreseen_is_what_is_let_through(governor: Governor) -> None:
     wanted = REST + np.linspace(0, 1, 4, dtype=np.float32)[:, None] * (np.arange(14) == 3)
-    seen = governor.foresee(wanted, REST)
+    seen = governor.foresee(wanted, REST, len(wanted))
     assert governor.interventions == {}
     last = REST
     for action, foreseen in zip(wanted, seen, strict=True):
@@ -137,7 +137,7 @@ def test_no_plan_breaks_acceleration_or_bounds_and_all_is_foreseen(
     wanted = np.repeat(np.array(targets, np.float32)[:, None], 2, axis=1).repeat(4, axis=0)
     start = np.zeros(2, np.float32)
     first = drive(governor, wanted[:7], start)
-    foreseen = governor.foresee(wanted[7:], first[-1])
+    foreseen = governor.foresee(wanted[7:], first[-1], len(wanted) - 7)
     rest = drive(governor, wanted[7:], first[-1])
     np.testing.assert_array_equal(rest[1:], foreseen)
     path = np.concatenate([[start], first, rest[1:]])

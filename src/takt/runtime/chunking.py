@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-
 from takt.types import ActionChunk, Seconds, TaktError
 
 
@@ -162,16 +160,12 @@ def usable_steps(chunking: Chunking, horizon: int) -> int:
 def committed_actions(
     chunking: Chunking, plan: ActionChunk | None, now: Seconds
 ) -> ActionChunk | None:
-    """What will be executed from `now` on, whatever comes; None when nothing is promised.
+    """What is left of the plan from `now` on, `prefix` actions at most; None: nothing is promised.
 
-    Past the end of the plan the last action is held, so the prefix says exactly that. Of a plan
-    that has run out nothing is left to promise: the next one begins when it arrives.
+    Of a plan that has run out nothing is left to promise: the next one begins when it arrives.
     """
     if not isinstance(chunking, Prefixed) or plan is None or chunking.prefix == 0:
         return None
     index = plan.index_at(now)
     actions = plan.actions[index : index + chunking.prefix]
-    if len(actions) == 0:
-        return None
-    padding = np.repeat(actions[-1:], chunking.prefix - len(actions), axis=0)
-    return replace(plan, stamp=now, actions=np.concatenate([actions, padding]))
+    return replace(plan, stamp=now, actions=actions) if len(actions) else None

@@ -13,6 +13,7 @@ from takt.runtime.chunking import (
     Chunking,
     ChunkingError,
     Corrected,
+    Prefixed,
     StreamingReplan,
     committed_actions,
 )
@@ -55,6 +56,7 @@ class Executor:
         self._body, self._chunking = body, chunking
         self._clock, self._governor = clock, governor
         self._corrector, self._operator, self._listeners = corrector, operator, tuple(listeners)
+        self._prefix = chunking.prefix if isinstance(chunking, Prefixed) else 0
         self._sees_all = corrector is not None or any(li.wants_observations for li in listeners)
         self._tick = 0
         self._in_flight = InFlight(policy, latency)
@@ -116,7 +118,7 @@ class Executor:
             blended = self._plan.blended(committed.actions)
             if self._assisted is not None:
                 blended = blended + self._assisted
-            reachable = self._governor.foresee(blended, self._last)
+            reachable = self._governor.foresee(blended, self._last, self._prefix)
             committed = replace(committed, actions=reachable)
         self._known = self._pushed
         self._in_flight.submit(self._seen, committed, self._tick)

@@ -131,15 +131,19 @@ class Governor:
         self._before = Motion(reached - previous, self._bounded(action, previous))
         return reached
 
-    def foresee(self, actions: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """(step, action) as `govern` will let them through one after the other; counts nothing."""
+    def foresee(self, actions: np.ndarray, previous: np.ndarray, steps: int) -> np.ndarray:
+        """(steps, action) as `govern` will let them through one after the other; counts nothing.
+
+        After the last of `actions` what was reached is held, as the executor does.
+        """
         allowed, before = [], self._before
-        for action in actions:
+        for step in range(steps):
+            action = actions[step] if step < len(actions) else previous
             *_, (_, reached, _) = self._stages(action, previous, before)
             before = Motion(reached - previous, self._bounded(action, previous))
             previous = reached
             allowed.append(reached)
-        return np.array(allowed, np.float32).reshape(actions.shape)
+        return np.array(allowed, np.float32).reshape(steps, len(previous))
 
     def _stages(
         self, action: np.ndarray, previous: np.ndarray, before: Motion | None
