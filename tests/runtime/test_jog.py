@@ -79,7 +79,9 @@ def test_a_pipe_is_no_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
             Keyboard(Jog(SPACE, SPEC.dt), SPACE.names).__enter__()
 
 
-def test_a_terminal_that_hangs_up_pushes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_hangs_up_pushes_no_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours, terminal = os.openpty()
     with os.fdopen(terminal) as keys_of:
         monkeypatch.setattr("sys.stdin", keys_of)
@@ -91,6 +93,7 @@ def test_a_terminal_that_hangs_up_pushes_no_more(monkeypatch: pytest.MonkeyPatch
             keys._thread.join(5)  # noqa: SLF001 - it ends by itself
             assert not keys._thread.is_alive()  # noqa: SLF001
         assert not jog.deflection.any()
+    assert "the terminal is gone" in capsys.readouterr().err
 
 
 def test_a_keyboard_that_fails_pushes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +132,9 @@ class Unplugged(io.RawIOBase):
         super().close()
 
 
-def test_a_gamepad_that_is_pulled_out_pushes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gamepad_that_is_pulled_out_pushes_no_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     jog = Jog(SPACE, SPEC.dt, "takeover")
     jog.deflect(deflected(0, 1.0))
     monkeypatch.setattr(Path, "open", lambda *_, **__: Unplugged())
@@ -137,6 +142,7 @@ def test_a_gamepad_that_is_pulled_out_pushes_no_more(monkeypatch: pytest.MonkeyP
         pad._thread.join(5)  # noqa: SLF001 - it ends by itself
         assert not pad._thread.is_alive()  # noqa: SLF001
     assert not jog.deflection.any()
+    assert "js0 is gone ([Errno 19] No such device); nobody pushes" in capsys.readouterr().err
 
 
 def test_sticks_push_and_buttons_hand_over() -> None:

@@ -2,6 +2,7 @@
 
 import select
 import struct
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -105,9 +106,14 @@ class Gamepad:
                     continue
                 data = self._file.read(_EVENT.size)
                 if len(data) < _EVENT.size:
+                    self._tell_gone("it ended")
                     return
                 self.event(data)
-        except OSError:
-            return  # unplugged
+        except OSError as error:
+            self._tell_gone(error)
         finally:
             self._jog.let_go()  # whatever ended it, nobody pushes any more
+
+    def _tell_gone(self, why: object) -> None:
+        text = f"gamepad: {self._device} is gone ({why}); nobody pushes, who decides still does"
+        print(text, file=sys.stderr, flush=True)

@@ -114,11 +114,17 @@ class Keyboard:
                 if ready:
                     keys = os.read(self._fd, 64).decode(errors="ignore")
                     if not keys:
+                        self._tell_gone("it hung up")
                         return
                     for key in keys:
                         self.press(key, now)
                 self.release_if_due(now)
-        except OSError:
-            return  # the terminal is gone
+        except OSError as error:
+            self._tell_gone(error)
         finally:
             self._let_go()  # whatever ended it, nobody pushes any more
+
+    def _tell_gone(self, why: object) -> None:
+        text = f"keyboard: the terminal is gone ({why}); nobody pushes, who decides still does"
+        with contextlib.suppress(OSError):  # it may be where this would be read
+            print(text, file=sys.stderr, flush=True)
