@@ -3,6 +3,7 @@ import json
 import pytest
 
 from takt.benchmarks.delay_strategies import Strategy
+from takt.commands import bench
 from takt.commands.bench import main
 from takt.recipes.delay import HEAD, DelayBenchmark, evaluate, train
 from takt.seeds import SeedError
@@ -86,6 +87,12 @@ def test_the_command_trains_runs_and_prints(tmp_path, capsys):
         with pytest.raises(TaktError, match="of the tracking task"):
             main(["delay", "--task", "nut-station", *options])
     assert main([]) == 2
+
+
+def test_a_quick_look_is_as_long_as_it_is_asked_to_be(tmp_path):
+    for asked, run in ((None, bench.QUICK_EPISODES), (99, 99)):
+        command = bench.Delay(quick=True, episodes=asked, out=tmp_path)
+        assert bench._benchmark(command).episodes == run  # noqa: SLF001
 
 
 def test_a_quick_look_leaves_the_report_of_hours_alone(tmp_path, capsys):
