@@ -1,5 +1,6 @@
 """Whatever fails or hangs, the body is stopped."""
 
+import math
 import os
 import signal
 import threading
@@ -92,6 +93,12 @@ def run(
         )
         with ending.deferred():
             executor.run(finished or seen_enough)
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, 0.01, math.nan, math.inf, -1.0])
+def test_a_watchdog_that_could_not_watch_is_refused(timeout_s: float) -> None:
+    with pytest.raises(TaktError, match="watchdog: expected at least two ticks, .* at most"):
+        Watchdog(Robot(Breaking()), timeout_s)
 
 
 def fail(error: BaseException) -> Callable[[], NoReturn]:

@@ -11,6 +11,7 @@ from takt.runtime.closing import Closing
 from takt.types import Embodiment, EmbodimentSpec, Observation, Seconds, TaktError
 
 DEFAULT_S = 0.5
+LONGEST_S = 3600.0  # a lock cannot wait for ever, and more would guard nobody
 JOIN_S = 5.0  # longer than a body that is told to stop again and again
 
 
@@ -28,10 +29,10 @@ class Watchdog(Closing):
 
     def __init__(self, body: Embodiment, timeout_s: Seconds = DEFAULT_S) -> None:
         """Bites `timeout_s` after the last beat; at least two ticks, so that one may be late."""
-        if timeout_s < 2 * body.spec.dt:
+        if not 2 * body.spec.dt <= timeout_s <= LONGEST_S:
             raise TaktError(
-                f"watchdog: expected at least two ticks, {2e3 * body.spec.dt:.0f} ms, got "
-                f"{1e3 * timeout_s:.0f} ms; give it more time"
+                f"watchdog: expected at least two ticks, {2e3 * body.spec.dt:.0f} ms, and at most "
+                f"{1e3 * LONGEST_S:.0f} ms, got {1e3 * timeout_s:.0f} ms; give it a time between"
             )
         self._body, self._timeout_s = body, timeout_s
         self._changed = threading.Condition()
