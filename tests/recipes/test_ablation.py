@@ -146,7 +146,13 @@ def test_the_table_pools_seeds_and_pairs_scenes(tmp_path):
     assert less.outcomes == {"spline_jam": 8}
     assert less.core_min == 10
     assert "8/16 = 50.0 %" in show(cells)
-    for caveat in ("all of them warm-up", "one warm-up and annealing", "adds rollouts", "for five"):
+    for caveat in (
+        "all of them warm-up",
+        "one warm-up and annealing",
+        "adds rollouts",
+        "for five",
+        "1.7 times",
+    ):
         assert caveat in show(cells)
 
 
