@@ -151,7 +151,7 @@ def test_the_table_pools_seeds_and_pairs_scenes(tmp_path):
         "one warm-up and annealing",
         "adds rollouts",
         "for five",
-        "1.7 times",
+        "weighs its conversations more",
     ):
         assert caveat in show(cells)
 

@@ -18,8 +18,8 @@ CAVEATS = (
     "the same budget is as many frames and optimiser steps: re-weighting adds rollouts, the stages "
     "cost differently, so core-min differ",
     "at --scale 1 the expert stage is 100 steps, all of them warm-up",
-    "no-choice weighs its conversations more: as many in all, but a sixth of their mean in 1.7 times "
-    "as many batches",
+    "no-choice weighs its conversations more: as many in all, but a sixth of a batch's mean in 1.7 "
+    "times as many batches",
     "no-choice also lacks the choice stage's queries for image points, and has one warm-up and "
     "annealing for three",
 )
