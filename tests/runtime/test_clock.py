@@ -43,6 +43,19 @@ class FakeTime:
         self.now += seconds + self._draw.uniform(0, 0.008)
 
 
+def test_what_comes_before_the_first_tick_is_no_missed_period(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeTime()
+    monkeypatch.setattr("takt.runtime.clock.time", fake)
+    clock = WallClock(0.01)
+    fake.sleep(1.0)  # a recorder opens its spool
+    assert clock.now() == 0.0
+    clock.tick()
+    assert clock.missed == 0
+    assert fake.now >= 1001.01
+
+
 def test_wall_clock_does_not_drift_and_knows_how_late_each_tick_began(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

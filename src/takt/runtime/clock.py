@@ -48,16 +48,18 @@ class WallClock:
     """
 
     def __init__(self, dt: Seconds) -> None:
-        """The first tick begins now."""
+        """The first tick begins when it is asked for, whatever comes before it."""
         self._dt, self._ticks = dt, 0
         self._deadline_index = 0
-        self._origin = time.monotonic()
+        self._origin: Seconds | None = None
         self.missed = 0
         self.lateness: Seconds = 0.0
         """How long after its deadline this tick began."""
 
     def now(self) -> Seconds:
         """Control time of this tick."""
+        if self._origin is None:
+            self._origin = time.monotonic()
         return self._ticks * self._dt
 
     def tick(self) -> None:
@@ -65,15 +67,17 @@ class WallClock:
         self._ticks += 1
         self._deadline_index += 1
         now = time.monotonic()
-        late = now - self._deadline()
+        if self._origin is None:
+            self._origin = now
+        late = now - self._deadline(self._origin)
         if late >= 0:
             skipped = int(late / self._dt) + 1
             self._deadline_index += skipped
             self.missed += skipped
         # Python turns the rest into an absolute deadline at once: no error adds up, and under load
         # sleeping on our own absolute deadline woke no earlier
-        time.sleep(max(0.0, self._deadline() - now))
-        self.lateness = time.monotonic() - self._deadline()
+        time.sleep(max(0.0, self._deadline(self._origin) - now))
+        self.lateness = time.monotonic() - self._deadline(self._origin)
 
-    def _deadline(self) -> Seconds:
-        return self._origin + self._deadline_index * self._dt
+    def _deadline(self, origin: Seconds) -> Seconds:
+        return origin + self._deadline_index * self._dt

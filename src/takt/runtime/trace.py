@@ -19,7 +19,8 @@ class Trace:
     (-1 when held). `held`: nothing was due and the last action was repeated. `waiting`: held with
     an inference in flight. `age_s`: execution time minus capture of the newest image behind the
     action (NaN before the first chunk). `delay_ticks`: executed ticks from observation to arrival.
-    `missed`: periods of real time without a tick, because one before took too long.
+    Both count executed ticks only: `missed` periods of real time, which passed without a tick
+    because one before took too long, are not in them.
     """
 
     actions: Float32[np.ndarray, "tick action"]
