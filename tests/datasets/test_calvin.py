@@ -61,6 +61,13 @@ def test_labelled_spans(labelled: Path) -> None:
     }
 
 
+def test_a_span_of_no_frames_is_a_fault(labelled: Path) -> None:
+    path = labelled / "lang_annotations" / "auto_lang_ann.json"
+    path.write_text(json.dumps({"ann": ["open", "lift"], "indx": [[362, 365], [379, 372]]}))
+    with pytest.raises(EpisodeError, match="episode 1: expected frames 379 to 372"):
+        CalvinDataset.open(labelled).episode(1)
+
+
 def test_play_without_labels(split: Path) -> None:
     dataset = CalvinDataset.open(split)
     assert [len(dataset.episode(index).stamps) for index in range(2)] == [10, 10]

@@ -41,6 +41,16 @@ def test_an_arm_lies_in_the_left_half_of_the_released_columns(tmp_path):
     assert [camera.view for camera in body.cameras] == ["Ego View", "Left-Wrist View"]
 
 
+@pytest.mark.parametrize(("low", "high"), [(2047.0, 2049.0), (1234.1, 1234.3), (5000.0, 5000.0)])
+def test_bounds_hold_a_small_range_far_from_zero(tmp_path, low, high):
+    ends = {"low": np.full(6, low), "high": np.full(6, high)}
+    path = tmp_path / "body.toml"
+    path.write_text(draft_body(replace(recording(JOINTS), **ends)), encoding="utf-8")
+    space = load_embodiment(path).action_space
+    assert (space.low < low).all()
+    assert (space.high > high).all()
+
+
 def test_two_arms_lie_in_both_halves(tmp_path):
     one = ("waist", "shoulder", "elbow", "roll", "pitch", "rotate", "extra", "gripper")
     axes = tuple(f"{side}_{name}" for side in ("left", "right") for name in one)

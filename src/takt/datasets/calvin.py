@@ -83,6 +83,12 @@ class CalvinDataset:
             EpisodeError: a frame is missing or damaged; its file is named.
         """
         span = self.spans[index]
+        if span.last < span.first:
+            raise EpisodeError(
+                self.path(index),
+                index,
+                f"expected frames {span.first} to {span.last}, which are none; correct the labels",
+            )
         keys = (*CAMERAS.values(), "rel_actions", *EXTRAS)
         frames = [
             _frame(_frame_path(self.root, number), keys, index, tick)

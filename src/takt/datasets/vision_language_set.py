@@ -54,9 +54,8 @@ class VisionLanguageSet:
         self._files = tuple(files)
         self._ends = list(accumulate(len(file) for file in files))
         self._skip_bad, self._reserved, self._require = skip_bad, tuple(reserved), require
-        self.skipped: set[int] = set()
-        """Damaged rows that `draw` came upon, counted from 0 over all files."""
-        self._first: RowError | None = None
+        self.skipped: dict[int, str] = {}
+        """Damaged rows that `draw` came upon, counted from 0 over all files, and what is wrong."""
 
     @classmethod
     def open(
@@ -111,9 +110,10 @@ class VisionLanguageSet:
 
     def left_out(self) -> str:
         """How many damaged rows `draw` came upon, and the first of them; "" for none."""
-        if self._first is None:
+        if not self.skipped:
             return ""
-        return f"{len(self.skipped)} damaged rows were drawn and left out; the first: {self._first}"
+        first = next(iter(self.skipped.values()))
+        return f"{len(self.skipped)} damaged rows were drawn and left out; the first: {first}"
 
     def draw(self, rng: np.random.Generator) -> Conversation:
         """Any row with the same chance.
@@ -131,8 +131,7 @@ class VisionLanguageSet:
             except RowError as error:
                 if not self._skip_bad:
                     raise BadRowError(error) from error
-                self.skipped.add(index)
-                self._first = self._first or error
+                self.skipped.setdefault(index, str(error))
         raise NotADatasetError(
             self._files[0].path, f"{_MOST_DRAWS} rows in a row are damaged; mend the set"
         )

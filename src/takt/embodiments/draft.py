@@ -4,6 +4,7 @@ The file is for its reader to correct: `slot_map.py` explains its keys.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -226,6 +227,7 @@ def _axis(recording: Recording, position: int, slot: int | str, follows: bool) -
     name = recording.actions[position]
     low, high = float(recording.low[position]), float(recording.high[position])
     margin = _MARGIN * (high - low) or 1e-3
+    digits = 1 - math.floor(math.log10(margin))  # rounding takes no more than a tenth of it
     gripper = bool(_GRIPPER & set(_words(name)))
     relative = "true" if follows and not gripper else "false"
     if gripper or slot in ("x", "y", "z"):
@@ -233,8 +235,9 @@ def _axis(recording: Recording, position: int, slot: int | str, follows: bool) -
     else:
         unit = "deg" if max(abs(low), abs(high)) > _LARGEST_RAD else "rad"
     return (
-        f"  {{ name = {_quoted(name)}, unit = {_quoted(unit)}, low = {low - margin:.4g}, "
-        f"high = {high + margin:.4g}, slot = {_slot(slot)}, relative = {relative} }},"
+        f"  {{ name = {_quoted(name)}, unit = {_quoted(unit)}, "
+        f"low = {round(low - margin, digits)!r}, high = {round(high + margin, digits)!r}, "
+        f"slot = {_slot(slot)}, relative = {relative} }},"
     )
 
 

@@ -220,6 +220,7 @@ def _train(
     from takt.training.parallel import on_first_rank, rank, world_size
     from takt.training.pipeline import begin, fit_bodies, train_frames
     from takt.training.shards import Shard
+    from takt.training.vision_language import share_skipped
 
     Shard(rank(), world_size()).rows(config.batch)
     recipe = training(config)
@@ -234,6 +235,7 @@ def _train(
         )
         converse = None if words is None else words.draw
         train_frames(recipe, data.robots, out, watched.report, converse, measures, start)
+    share_skipped(words)
     if rank() == 0:
         for line in data.damaged:
             print(f"left out: {line}", flush=True)

@@ -42,7 +42,7 @@ from takt.training.parallel import device, on_first_rank, rank, world_size
 from takt.training.shards import Shard
 from takt.training.stage import Source
 from takt.training.validation import BATCH, open_loop_error
-from takt.training.vision_language import Conversations, open_conversations
+from takt.training.vision_language import Conversations, open_conversations, share_skipped
 from takt.transforms.actions import ActionTransform
 from takt.types import EmbodimentSpec, TaktError
 
@@ -103,7 +103,7 @@ def finetune(
         result: dict[str, object] = {"episodes": list(held_out)}
         result["damaged_episodes"] = [*trained_on.damaged, *unread]
         if words is not None:
-            result["damaged_conversations"] = len(words.skipped)  # that this rank has drawn
+            result["damaged_conversations"] = len(words.skipped)
             result["left_out_conversations"] = words.left_out()
         result |= _errors(checkpoint, batcher, frames, unseen, spec, config)
         write_atomically(out / "validation.json", (json.dumps(result, indent=1) + "\n").encode())
@@ -253,6 +253,7 @@ def _train(
         source = CoTraining(batcher, talk, config.frames_per_conversation)
     checks = measures.checks(STAGE, stage, batcher, checkpoint, spec, loop)
     train_stage(stage, source, loop, out / STAGE, report, engine, checks)
+    share_skipped(words)
     if config.lora is not None:
         merge_adapters(model)
     model.eval()

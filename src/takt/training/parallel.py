@@ -146,6 +146,15 @@ def agree(value: bool) -> bool:
     return bool(flag.item())
 
 
+def gathered(part: Any) -> list[Any]:  # noqa: ANN401
+    """What each rank gives, in their order, on all."""
+    if world_size() == 1:
+        return [part]
+    parts: list[Any] = [None] * world_size()
+    dist.all_gather_object(parts, part)
+    return parts
+
+
 def _told_by_first(message: str) -> str:
     """The first rank's `message`, on all, once all are here."""
     if not dist.is_initialized():

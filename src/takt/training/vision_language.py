@@ -18,6 +18,7 @@ from takt.policies.xr0.config import XR0Config
 from takt.policies.xr0.conversation import Dialogues, dialogues
 from takt.policies.xr0.images import fit_size
 from takt.policies.xr0.model import XR0
+from takt.training.parallel import gathered
 from takt.training.shards import WHOLE, Shard
 from takt.training.stage import Stage
 from takt.types import Conversation
@@ -67,6 +68,13 @@ def open_conversations(
     special = [token.content for token in start.tokenizer.get_added_tokens_decoder().values()]
     require = partial(_require_sides, start.model.config)
     return VisionLanguageSet.open(paths, skip_bad=skip_bad, reserved=special, require=require)
+
+
+def share_skipped(found: VisionLanguageSet | None) -> None:
+    """Every rank knows what any of them left out: each draws rows of its own."""
+    if found is not None:
+        for skipped in gathered(found.skipped):
+            found.skipped |= skipped
 
 
 def _require_sides(config: XR0Config, conversation: Conversation) -> None:
