@@ -79,9 +79,15 @@ def test_clean_actions_at_a_time_of_their_own_are_planned_for_in_groups(
 def test_every_robot_draws_its_own_noise(checkpoint, spec, questions):
     """Whoever else is in its batch, and whoever of them fails."""
     policies, seen = team(XR0Policy(checkpoint, spec)), [seen for seen, _ in questions]
-    blind = replace(seen[1], state=seen[1].state * np.nan)
-    with pytest.raises(ObservationError, match="not finite"):
-        XR0Policy.infer_together(policies, [seen[0], blind, seen[2]], [None] * 3)
+    chunk = questions[1][1]
+    huge = replace(chunk, actions=np.full_like(chunk.actions, 3e38))
+    for state, committed, says in (
+        (seen[1].state * np.nan, None, "not finite"),
+        (seen[1].state, huge, "normalised"),
+    ):
+        bad = replace(seen[1], state=state)
+        with pytest.raises(ObservationError, match=says):
+            XR0Policy.infer_together(policies, [seen[0], bad, seen[2]], [None, committed, None])
     first = XR0Policy.infer_together(policies[1:], seen[1:], [None] * 2)
     second = XR0Policy.infer_together(policies[::-1], seen[::-1], [None] * 3)
     for seed, found in ((0, second[2:]), (1, [first[0], second[1]]), (2, [first[1], second[0]])):

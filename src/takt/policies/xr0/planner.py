@@ -39,11 +39,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A job that fits the body; `prefix` (P, A) absolute actions."""
+    """A job that fits the body; `prefix` (P, A) absolute actions.
+
+    `state` (D,) and `clean` (P, D), the prefix, are normalised.
+    """
 
     observation: Observation
     prefix: np.ndarray
     inputs: PromptInputs
+    state: np.ndarray
+    clean: np.ndarray
 
 
 class XR0Planner:
@@ -118,7 +123,7 @@ class XR0Planner:
     def _integrate(self, rows: Sequence[_Row], noise: Tensor) -> np.ndarray:
         """(B, T, D) chunks, still normalised."""
         inputs = stack_prompts([row.inputs for row in rows])
-        states = np.stack([self._states.forward(row.observation.state) for row in rows])
+        states = np.stack([row.state for row in rows])
         state = torch.from_numpy(states)[:, None]
         lengths = [len(row.prefix) for row in rows]
         prefix = self._prefixes(rows, max(lengths)) if any(lengths) else None
@@ -132,9 +137,7 @@ class XR0Planner:
         """(B, P, D) normalised, zeros behind those that are shorter."""
         prefixes = torch.zeros(len(rows), longest, self._mask.shape[2])
         for place, row in zip(prefixes, rows, strict=True):
-            if length := len(row.prefix):
-                clean = self._actions.forward(row.prefix, row.observation.state)
-                place[:length] = torch.from_numpy(clean)
+            place[: len(row.clean)] = torch.from_numpy(row.clean)
         return prefixes
 
     def _sample(
@@ -160,8 +163,18 @@ class XR0Planner:
         seen = job.observation
         self._check(seen)
         prefix = self._prefix(seen, job.committed)
+        with np.errstate(over="ignore", invalid="ignore"):
+            state, clean = self._states.forward(seen.state), np.empty((0, self._mask.shape[2]))
+            if len(prefix):
+                clean = self._actions.forward(prefix, seen.state)
+        if not (np.isfinite(state).all() and np.isfinite(clean).all()):
+            raise ObservationError(
+                "expected a state and committed actions of this body, got some too large to be "
+                "normalised; are they in its units?"
+            )
         images = [seen.images[camera.name][None] for camera in self.embodiment.cameras]
-        return _Row(seen, prefix, self._processor(images, [seen.instruction]))
+        inputs = self._processor(images, [seen.instruction])
+        return _Row(seen, prefix, inputs, state, clean)
 
     def _prefix(self, observation: Observation, committed: ActionChunk | None) -> np.ndarray:
         """(P, A) absolute actions due from the observation's stamp on, at most `max_prefix`."""
