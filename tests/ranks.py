@@ -8,7 +8,7 @@ import torch
 
 from takt.training.engine import Engine, Replicated, Sharded, ZeRO2
 from takt.training.loop import LoopConfig, StepReport, train_stage
-from takt.training.parallel import barrier, rank
+from takt.training.parallel import barrier, gathered, rank
 from takt.types import TaktError
 
 COMPARISONS: dict[str, tuple[str, Engine]] = {
@@ -68,9 +68,10 @@ def finish(folder: Path, engine: Engine) -> None:
 
 
 def complain() -> None:
-    """A rank that gives up while the other waits for it."""
+    """A rank that hears all of them and gives up while the other waits for it."""
+    heard = gathered(3 * rank() * "é")
     if rank() == 0:
-        raise TaktError("rank 0 is tired")
+        raise TaktError(f"rank 0 is tired of {heard}")
     barrier()
 
 

@@ -36,6 +36,6 @@ def test_ctrl_c_while_ranks_import_is_no_childs_business(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_ranks_error_is_the_launchers():
-    with pytest.raises(TaktError, match="^rank 0 is tired$"):
+def test_a_ranks_error_is_the_launchers_and_every_rank_hears_all():
+    with pytest.raises(TaktError, match=r"^rank 0 is tired of \['', 'ééé'\]$"):
         launch(ranks.complain, 2)

@@ -146,13 +146,19 @@ def agree(value: bool) -> bool:
     return bool(flag.item())
 
 
-def gathered(part: Any) -> list[Any]:  # noqa: ANN401
-    """What each rank gives, in their order, on all."""
+def gathered(text: str) -> list[str]:
+    """What each rank says, in their order, on all."""
     if world_size() == 1:
-        return [part]
-    parts: list[Any] = [None] * world_size()
-    dist.all_gather_object(parts, part)
-    return parts
+        return [text]
+    own = torch.tensor(list(text.encode()), dtype=torch.uint8, device=device())
+    lengths = [torch.zeros(1, dtype=torch.int64, device=device()) for _ in range(world_size())]
+    dist.all_gather(lengths, torch.tensor([len(own)], device=device()))
+    longest = int(torch.stack(lengths).max())
+    # not all_gather_object: it unpickles what the other ranks send
+    letters = [torch.zeros(longest, dtype=torch.uint8, device=device()) for _ in lengths]
+    dist.all_gather(letters, torch.nn.functional.pad(own, (0, longest - len(own))))
+    pairs = zip(letters, lengths, strict=True)
+    return [bytes(said[: int(length)].tolist()).decode() for said, length in pairs]
 
 
 def _told_by_first(message: str) -> str:

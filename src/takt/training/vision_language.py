@@ -1,5 +1,6 @@
 """Next-token prediction on conversations about images (paper section 2.2, step 1)."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,8 +74,8 @@ def open_conversations(
 def share_skipped(found: VisionLanguageSet | None) -> None:
     """Every rank knows what any of them left out: each draws rows of its own."""
     if found is not None:
-        for skipped in gathered(found.skipped):
-            found.skipped |= skipped
+        for skipped in gathered(json.dumps(list(found.skipped.items()))):
+            found.skipped |= dict(json.loads(skipped))
 
 
 def _require_sides(config: XR0Config, conversation: Conversation) -> None:
