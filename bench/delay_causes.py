@@ -29,6 +29,7 @@ def score(planner: TrackPlanner, key: CellKey, episodes: int, chunked: Chunking)
         seeds,
         chunked=chunked,
     )
+    assert cell.on_target is not None  # the tracking task measures it
     rate = wilson(cell.successes, cell.episodes)
     return (
         f"{cell.successes}/{cell.episodes} (95 % {100 * rate.lo:.0f}-{100 * rate.hi:.0f}), "

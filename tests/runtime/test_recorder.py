@@ -151,6 +151,7 @@ def test_an_end_that_is_interrupted_still_waits_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = StuckDisk(monkeypatch)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup leaves it ignored
     with Recorder(tmp_path / "data", SPEC) as recorder:
         recorder.begin()
         episode(recorder, 9)
@@ -158,6 +159,7 @@ def test_an_end_that_is_interrupted_still_waits_for_the_disk(
         threading.Timer(0.4, disk.moves.set).start()
         with pytest.raises(KeyboardInterrupt):
             recorder.end(True)
+    signal.signal(signal.SIGINT, before)
     table = LeRobotDataset.open(tmp_path / "data").table(0)
     assert len(table.stamps) == 9
     assert (table.extras[SUCCESS] == 1).all()
