@@ -10,14 +10,13 @@ import uuid
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from websockets.exceptions import WebSocketException
 
 from takt.extras import require_extra
 from takt.runtime.client_connection import ServerAddress, ServerConnection
 from takt.runtime.clock_offset import ClockOffset
+from takt.runtime.closing import Closing
 from takt.runtime.inference import Inference, PolicyError
 from takt.runtime.server.messages import Ask, Begin
 from takt.runtime.server.replies import Done, Failed, Planned, Reply, ServerFacts
@@ -34,7 +33,7 @@ class ConnectionLostError(PolicyError):
     """The server could not be reached again in time."""
 
 
-class RemotePolicy:
+class RemotePolicy(Closing):
     """Asks a `PolicyServer`, one request at a time.
 
     A server that comes back begins the episode anew with its seed: what a policy remembered of it
@@ -89,19 +88,6 @@ class RemotePolicy:
     def facts(self) -> ServerFacts | None:
         """What the server said of itself; None before the first connection."""
         return self._facts
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def reset(self, seed: int) -> None:
         """Drop what is in flight and begin a new episode; waits for the server.

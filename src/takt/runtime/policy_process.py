@@ -7,9 +7,9 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import astuple
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from takt.runtime.closing import Closing
 from takt.runtime.inference import Inference, PolicyError
 from takt.runtime.messages import Done, Failed, Infer, Load, Reply, Request, Reset, message, parcel
 from takt.runtime.shared_memory import Channel, open_pair
@@ -24,7 +24,7 @@ class PolicyDiedError(PolicyError):
     """The policy process ended or fell silent."""
 
 
-class PolicyProcess:
+class PolicyProcess(Closing):
     """A `PolicyWorker` that builds and runs its policy in a fresh interpreter.
 
     The child is started with `python -m`, so nothing of the parent's state is copied or pickled.
@@ -65,19 +65,6 @@ class PolicyProcess:
     def pid(self) -> int:
         """Process id of the child."""
         return self._process.pid
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def reset(self, seed: int) -> None:
         """Drop what is in flight and begin a new episode; waits for the policy to be loaded."""

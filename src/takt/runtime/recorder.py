@@ -10,11 +10,10 @@ import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from takt.folder_lock import FolderLock
 from takt.processes import deaf_to_interrupts
+from takt.runtime.closing import Closing
 from takt.runtime.row import Row, RowLayout
 from takt.runtime.spool import Spool, Spooled
 from takt.runtime.spooled_episodes import (
@@ -42,7 +41,7 @@ class RecorderError(TaktError):
     """A recording that could not be made whole."""
 
 
-class Recorder:
+class Recorder(Closing):
     """A listener; `begin` and `end` enclose each episode."""
 
     wants_observations = True
@@ -76,16 +75,7 @@ class Recorder:
         with deaf_to_interrupts():
             self._converter.start()
 
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End an open episode and close."""
         try:
             if self._spool is not None:

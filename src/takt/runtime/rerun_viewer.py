@@ -5,10 +5,10 @@ import queue
 import threading
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from takt.extras import require_extra
+from takt.runtime.closing import Closing
 from takt.runtime.tick import Tick
 from takt.types import EmbodimentSpec
 
@@ -17,7 +17,7 @@ WAITING = 300  # ticks that may wait for the viewer's thread; what comes then is
 _log = logging.getLogger("takt.rerun")
 
 
-class RerunViewer:
+class RerunViewer(Closing):
     """A listener that writes `path`, an .rrd file, from a thread of its own."""
 
     wants_observations = True
@@ -40,19 +40,6 @@ class RerunViewer:
         self._ticks: queue.Queue[Tick | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._write, name="rerun", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     @property
     def dropped(self) -> int:

@@ -15,12 +15,12 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgpack
 import numpy as np
 
+from takt.runtime.closing import Closing
 from takt.runtime.wire import ARRAY_KINDS, WireError
 from takt.types import Seconds, TaktError
 
@@ -135,7 +135,7 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-class Channel:
+class Channel(Closing):
     """One end of a channel; each end belongs to one thread.
 
     The large arrays of a received parcel are lent: their slot is not written again while a view of
@@ -157,19 +157,6 @@ class Channel:
         ]
         self._poll = select.poll()
         self._poll.register(self._ear, select.POLLIN)
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def send(self, parcel: Parcel) -> None:
         """Hand `parcel` over; never waits for the other end.

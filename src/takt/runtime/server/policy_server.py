@@ -12,13 +12,12 @@ import ssl
 import threading
 import time
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self
 
 from websockets.datastructures import MultipleValuesError
 from websockets.frames import CloseCode
 from websockets.http11 import Request
 
+from takt.runtime.closing import Closing
 from takt.runtime.server.messages import ROBOT_HEADER
 from takt.runtime.server.peer import HANDSHAKE_S, ClosedError
 from takt.runtime.server.replies import ServerFacts, encode_facts
@@ -41,7 +40,7 @@ class ServeError(TaktError):
     """A server that cannot start."""
 
 
-class PolicyServer:
+class PolicyServer(Closing):
     """Serves policies for one body from its construction until `close`."""
 
     def __init__(
@@ -94,19 +93,6 @@ class PolicyServer:
     def port(self) -> int:
         """The port that it listens on."""
         return self._port
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def close(self) -> None:
         """Say goodbye to every robot, end every thread. Idempotent."""
