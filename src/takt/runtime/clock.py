@@ -5,6 +5,10 @@ from typing import Protocol
 
 from takt.types import Seconds
 
+WAKE_UP_S = 150e-6
+"""A sleep ends this much before its deadline, and the rest is spun: more than a wake-up at real-time
+priority takes, and .5 % of a core at 30 Hz (`bench/jitter.py`)."""
+
 
 class Clock(Protocol):
     """Control time in seconds: the start plus the executed ticks, so that nothing drifts."""
@@ -63,7 +67,7 @@ class WallClock:
         return self._ticks * self._dt
 
     def tick(self) -> None:
-        """Sleep until the next absolute deadline."""
+        """Wait for the next absolute deadline: asleep, but for the last moment."""
         self._ticks += 1
         self._deadline_index += 1
         now = time.monotonic()
@@ -74,10 +78,13 @@ class WallClock:
             skipped = int(late / self._dt) + 1
             self._deadline_index += skipped
             self.missed += skipped
+        deadline = self._deadline(self._origin)
         # Python turns the rest into an absolute deadline at once: no error adds up, and under load
         # sleeping on our own absolute deadline woke no earlier
-        time.sleep(max(0.0, self._deadline(self._origin) - now))
-        self.lateness = time.monotonic() - self._deadline(self._origin)
+        time.sleep(max(0.0, deadline - now - WAKE_UP_S))
+        while (now := time.monotonic()) < deadline:
+            pass
+        self.lateness = now - deadline
 
     def _deadline(self, origin: Seconds) -> Seconds:
         return origin + self._deadline_index * self._dt
