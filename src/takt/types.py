@@ -52,15 +52,27 @@ class Observation:
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpace:
-    """Ordered action dimensions of a body: absolute targets with units and bounds."""
+    """Ordered action dimensions of a body: absolute targets with units and bounds.
+
+    Some simulators' axes command a change instead: where `delta` is true, 0 stands still, and takt
+    holds with 0. `initial` is what is executed before the first plan, for a body whose state does
+    not tell; without it, where the body stands.
+    """
 
     names: tuple[str, ...]
     units: tuple[str, ...]
     low: Float32[np.ndarray, " action"]
     high: Float32[np.ndarray, " action"]
+    delta: tuple[bool, ...] = ()
+    initial: Float32[np.ndarray, " action"] | None = None
 
     def __post_init__(self) -> None:
         """Every axis has a name, a unit and both bounds."""
+        if self.delta and len(self.delta) != len(self.names):
+            raise TaktError(
+                f"action space: {len(self.names)} names and {len(self.delta)} delta flags must "
+                "agree"
+            )
         if not len(self.names) == len(self.units) == len(self.low) == len(self.high):
             raise TaktError(
                 f"action space: {len(self.names)} names, {len(self.units)} units, "

@@ -58,6 +58,7 @@ class Executor:
         self._corrector, self._operator, self._listeners = corrector, operator, tuple(listeners)
         self._prefix = chunking.prefix if isinstance(chunking, Prefixed) else 0
         self._sees_all = corrector is not None or any(li.wants_observations for li in listeners)
+        self._delta = body.spec.action_space.delta
         self._tick = 0
         self._in_flight = InFlight(policy, latency)
         self._plan = Plan(chunking, np.float32(BLEND_SHARE) * governor.max_step)
@@ -174,7 +175,8 @@ class Executor:
         assert self._last is not None
         if due is None:
             # the human's share comes on top of it again: it must not add up while nothing is due
-            return self._last if self._assisted is None else self._last - self._assisted
+            last = self._last if self._assisted is None else self._last - self._assisted
+            return np.where(self._delta, np.float32(0), last) if self._delta else last
         if self._corrector is None:
             return due.action
         assert self._seen is not None
@@ -266,12 +268,16 @@ def _on_control_clock(observation: Observation, now: Seconds) -> Observation:
 def hold_target(observation: Observation, spec: EmbodimentSpec) -> np.ndarray:
     """Where the body stands, as an action (action,) float32: what the cold start holds.
 
+    A space that says what to begin with is taken at its word.
+
     It may be outside the bounds: there the governor lets the body come nearer, not leap.
 
     Raises:
         TaktError: the state lacks an action axis, or is not finite.
     """
     space, names = spec.action_space, spec.state_names
+    if space.initial is not None:
+        return space.initial
     if observation.state.shape != (len(names),) or not set(space.names) <= set(names):
         raise TaktError(
             f"body {spec.name!r}: expected a state of {len(names)} values that has every "
