@@ -6,8 +6,8 @@ from typing import Protocol
 from takt.types import Seconds
 
 WAKE_UP_S = 150e-6
-"""A sleep ends this much before its deadline, and the rest is spun: more than a wake-up at real-time
-priority takes, and .5 % of a core at 30 Hz (`bench/jitter.py`)."""
+"""A sleep ends this much before its deadline, and the rest is spun: longer than a wake-up takes at
+real-time priority, and .5 % of a core at 30 Hz (`bench/jitter.py`)."""
 
 
 class Clock(Protocol):
