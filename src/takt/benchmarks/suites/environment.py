@@ -17,6 +17,16 @@ from takt.benchmarks.suites.suite import SuiteError
 
 CORE = ("jaxtyping>=0.3", "beartype>=0.20", "msgpack>=1.1", "websockets>=15")
 
+_BOOT = """
+import importlib, importlib.util, os, sys
+folder, module = sys.argv[1:]
+spec = importlib.util.spec_from_file_location(
+    "takt", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
+sys.modules["takt"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["takt"])
+importlib.import_module(module).main()
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
@@ -72,6 +82,17 @@ def python_of(suite: str) -> Path:
             f"with `takt bench setup {suite}` (TAKT_ENVIRONMENTS names another folder)"
         )
     return python
+
+
+def command_in(suite: str, module: str) -> list[str]:
+    """What runs `main()` of a module of this very takt in a suite's environment.
+
+    Of takt's own environment nothing else becomes visible there.
+
+    Raises:
+        SuiteError: the environment has not been made.
+    """
+    return [str(python_of(suite)), "-c", _BOOT, str(files("takt")), module]
 
 
 def make_environment(suite: str) -> Path:

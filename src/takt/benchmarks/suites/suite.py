@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
+
 from takt.types import Embodiment, Policy, TaktError
 
 
@@ -46,6 +48,7 @@ class Played:
         cpu_s: Processor seconds of the simulator's process, the building of the scene included.
         attempts: 2 if the simulator died once; with an `error`, all of them did.
         error: Why it could not be played; None if it was. Counted as failure, and listed.
+        actions: (step, action) float32, as executed: what a replay plays. None with an error.
     """
 
     trial: Trial
@@ -55,6 +58,7 @@ class Played:
     cpu_s: float
     attempts: int = 1
     error: str | None = None
+    actions: np.ndarray | None = None
 
 
 class Scene(Embodiment, Protocol):
@@ -63,6 +67,9 @@ class Scene(Embodiment, Protocol):
     `spec.rate_hz` is the suite's control rate, `spec.instruction` the task's; axes that command a
     change have `ActionSpace.delta`.
     """
+
+    blind: bool
+    """Set before `reset` for a player that never looks: images need not be rendered."""
 
     def reset(self, trial: Trial) -> None:
         """Begin `trial`, the protocol's own idle steps included."""

@@ -1,0 +1,34 @@
+"""The suites by name; importing it imports none of them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+from takt.benchmarks.suites.suite import Suite, SuiteError
+
+SUITES = {
+    "metaworld": "takt.benchmarks.suites.metaworld:Metaworld",
+    "libero": "takt.benchmarks.suites.libero:Libero",
+    "calvin": "takt.benchmarks.suites.calvin:Calvin",
+    "simpler": "takt.benchmarks.suites.simpler:Simpler",
+    "aloha": "takt.benchmarks.suites.aloha:Aloha",
+}
+
+
+def make_suite(name: str, options: Mapping[str, Any]) -> Suite:
+    """The suite with its options, as `options_of` gave them.
+
+    Raises:
+        SuiteError: there is none of that name.
+    """
+    if name not in SUITES:
+        raise SuiteError(f"expected a suite of {', '.join(SUITES)}, got {name!r}")
+    module, _, noun = SUITES[name].partition(":")
+    kind = getattr(import_module(module), noun)
+    return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+
+
+def options_of(suite: Suite) -> dict[str, Any]:
+    """What was asked of it: plain values by name."""
+    return asdict(suite)  # pyright: ignore[reportArgumentType] - every suite is a dataclass

@@ -1,0 +1,117 @@
+"""Plays the trials of a suite in its own environment; `runner.py` starts it.
+
+It ends with its runner, whatever it is doing. What simulators print goes to stderr.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from typing import IO
+
+import numpy as np
+
+from takt.benchmarks.suites.pipe import Crashed, Hired, Message, Ready, Refused, receive, send
+from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, take_seat
+from takt.benchmarks.suites.registry import make_suite
+from takt.benchmarks.suites.suite import Played, Scene, Suite, Trial
+from takt.runtime.clock import VirtualClock
+from takt.runtime.executor import Executor
+from takt.runtime.latency import Injected
+from takt.runtime.safety import Governor, step_limits
+from takt.types import TaktError
+
+BLIND = (Expert, Hold, Random, Replay)
+"""Players that never look."""
+
+
+class Stage:
+    """The scene of one task, kept for its next trial: building it is what takes long."""
+
+    def __init__(self, suite: Suite, player: Player) -> None:
+        """Nothing is built."""
+        self._suite, self._player = suite, player
+        self._scene: Scene | None = None
+        self._task = ""
+
+    def play(self, trial: Trial) -> Played:
+        """One trial, from its beginning to its end."""
+        began = time.process_time()
+        scene = self._scene_of(trial.task)
+        scene.blind = isinstance(self._player, BLIND)
+        scene.reset(trial)
+        seat = take_seat(self._player, scene, trial)
+        try:
+            seat.worker.reset(trial.seed)
+            spec = scene.spec
+            executor = Executor(
+                scene,
+                seat.worker,
+                seat.chunking,
+                clock=VirtualClock(spec.dt),
+                latency=Injected(seat.delay),
+                governor=Governor(spec.action_space, step_limits(spec)),
+            )
+            trace = executor.run(lambda: scene.finished)
+        finally:
+            seat.worker.close()
+        return Played(
+            trial=trial,
+            stages=scene.stages,
+            steps=len(trace.actions),
+            stalls=int((trace.held & (trace.chunk >= 0)).sum()),
+            cpu_s=time.process_time() - began,
+            actions=trace.actions.astype(np.float32),
+        )
+
+    def _scene_of(self, task: str) -> Scene:
+        if self._scene is None or task != self._task:
+            if self._scene is not None:
+                self._scene.close()
+            self._scene, self._task = self._suite.open(task), task
+        return self._scene
+
+
+def serve(messages: "queue.Queue[Message]", out: IO[bytes]) -> None:
+    """Answer one message after the other; returns after a failure that a fresh process may mend."""
+    hired = messages.get()
+    assert isinstance(hired, Hired)
+    try:
+        suite = make_suite(hired.suite, hired.options)
+        send(out, Ready(versions=dict(suite.versions())))
+        stage = Stage(suite, hired.player)
+        while True:
+            trial = messages.get()
+            assert isinstance(trial, Trial)
+            send(out, stage.play(trial))
+    except TaktError as error:
+        send(out, Refused(str(error)))
+    except Exception as error:  # simulators raise whatever they like
+        traceback.print_exc()
+        send(out, Crashed(f"{type(error).__name__}: {error}"))
+
+
+def _listen(messages: "queue.Queue[Message]") -> None:
+    """Hand on what the runner says; end with it."""
+    try:
+        while True:
+            messages.put(receive(sys.stdin.buffer))
+    except EOFError:
+        os._exit(1)
+
+
+def main() -> None:
+    """Keep the pipe for ourselves: a simulator's print must not stand between messages."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    messages: queue.Queue[Message] = queue.Queue()
+    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    serve(messages, out)
+    sys.stderr.flush()
+    os._exit(0)  # some renderers fail in their own clean-up
+
+
+if __name__ == "__main__":
+    main()
