@@ -86,7 +86,7 @@ class SuiteSummary:
     @property
     def mean_of(self) -> str:
         """What `average` is the mean of, in words; "" if of one task."""
-        if len(self.parts) < 2:
+        if len(self.parts) == 1:
             only = self.parts[0]
             return f"mean of {only}" if only in self.groups else ""
         kind = "groups" if self.groups else "tasks"
