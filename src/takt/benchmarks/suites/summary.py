@@ -80,7 +80,9 @@ class SuiteSummary:
                 "not played."
             )
         if self.errors:
-            found.append(f"{len(self.errors)} trials could not be played; they count as failures.")
+            found.append(
+                f"Could not be played, and so counted as failures: {len(self.errors)} of {trials}."
+            )
         return found
 
     @property
