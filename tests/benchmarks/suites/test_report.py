@@ -20,9 +20,9 @@ HEADER = ReportHeader(
 GROUPS = {"easy": ["reach", "open"], "hard": ["<push>"]}
 
 
-def play(task: str, index: int, stages: int, **extra: str) -> Played:
+def play(task: str, index: int, stages: int, error: str | None = None) -> Played:
     trial = Trial(task=task, index=index, seed=1000 + index, configuration=str(index))
-    return Played(trial=trial, stages=stages, steps=5, stalls=2, cpu_s=6.0, **extra)
+    return Played(trial=trial, stages=stages, steps=5, stalls=2, cpu_s=6.0, error=error)
 
 
 PLAYED = [
