@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from takt.benchmarks.suites.draws import draw_trials
 from takt.benchmarks.suites.metaworld_scene import (
     CAMERA,
     MAX_STEPS,
@@ -28,7 +29,6 @@ from takt.benchmarks.suites.metaworld_tasks import (
 from takt.benchmarks.suites.offscreen import import_simulator
 from takt.benchmarks.suites.selection import select
 from takt.benchmarks.suites.suite import SuiteError, Trial
-from takt.seeds import EVALUATION_BEGIN
 from takt.types import (
     ActionSpace,
     CameraSpec,
@@ -111,7 +111,13 @@ class Metaworld:
         Raises:
             SuiteError: an unknown task.
         """
-        return [self._trial(task, n) for task in self._chosen() for n in range(self.episodes)]
+        return [
+            trial
+            for task in self._chosen()
+            for trial in draw_trials(
+                task, TASKS.index(task), episodes=self.episodes, seed=self.seed
+            )
+        ]
 
     def groups(self) -> Mapping[str, Sequence[str]]:
         """The chosen tasks by difficulty."""
@@ -140,12 +146,6 @@ class Metaworld:
     def _chosen(self) -> list[str]:
         parts = self.tasks.replace("-v3", "").split(",")
         return select(",".join(",".join(GROUPS.get(p.strip(), (p,))) for p in parts), TASKS)
-
-    def _trial(self, task: str, index: int) -> Trial:
-        draws = np.random.SeedSequence((self.seed, TASKS.index(task), index))
-        drawn = int(draws.generate_state(1)[0])
-        seed = EVALUATION_BEGIN + drawn % (2**31 - EVALUATION_BEGIN)
-        return Trial(task=task, index=index, seed=seed, configuration=f"seed-{seed}")
 
 
 def _spec(instruction: str, image_size: int) -> EmbodimentSpec:
