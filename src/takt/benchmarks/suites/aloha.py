@@ -5,7 +5,7 @@ reward is 4.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import ClassVar
 
@@ -36,6 +36,23 @@ JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_ro
 AXES = tuple(f"{side}_{axis}" for side in ("left", "right") for axis in (*JOINTS, "gripper"))
 _LOW = (-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158, 0.0)  # the package's MJCF
 _HIGH = (3.14158, 1.25664, 1.6057, 3.14158, 2.23402, 3.14158, 1.0)
+
+SPEC = EmbodimentSpec(
+    name="aloha",
+    rate_hz=RATE_HZ,
+    cameras=(
+        CameraSpec(name=CAMERA, view="Ego View", height=PROTOCOL_IMAGE[1], width=PROTOCOL_IMAGE[0]),
+    ),
+    action_space=ActionSpace(
+        names=AXES,
+        units=(*("rad",) * 6, "1") * 2,  # a gripper from 0 (closed) to 1 (open)
+        low=np.array(_LOW * 2, np.float32),
+        high=np.array(_HIGH * 2, np.float32),
+    ),
+    slots=(*range(7, 13), 6, *range(21, 27), 20),  # bimanual layout: reference xr0-model.md, 5
+    relative=(*(True,) * 6, False) * 2,
+    instruction="",  # the task's, once there is a scene
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +138,9 @@ class Aloha:
         if task not in INSTRUCTIONS:
             raise SuiteError(f"expected {' or '.join(TASKS)}, got {task!r}; name one of them")
         simulator = AlohaSimulator(task, self.render, self.image_height, self.image_width)
-        return AlohaScene(simulator, _spec(task, self.image_height, self.image_width))
+        camera = replace(SPEC.cameras[0], height=self.image_height, width=self.image_width)
+        spec = replace(SPEC, cameras=(camera,), instruction=INSTRUCTIONS[task])
+        return AlohaScene(simulator, spec)
 
     def versions(self) -> Mapping[str, str]:
         """Of the simulator; call where it is installed."""
@@ -129,21 +148,3 @@ class Aloha:
 
     def _chosen(self) -> list[str]:
         return select(self.tasks, TASKS)
-
-
-def _spec(task: str, height: int, width: int) -> EmbodimentSpec:
-    """Joint targets in rad; a gripper from 0 (closed) to 1 (open). Columns: xr0-model.md, 5."""
-    return EmbodimentSpec(
-        name="aloha",
-        rate_hz=RATE_HZ,
-        cameras=(CameraSpec(name=CAMERA, view="Ego View", height=height, width=width),),
-        action_space=ActionSpace(
-            names=AXES,
-            units=(*("rad",) * 6, "1") * 2,
-            low=np.array(_LOW * 2, np.float32),
-            high=np.array(_HIGH * 2, np.float32),
-        ),
-        slots=(*range(7, 13), 6, *range(21, 27), 20),
-        relative=(*(True,) * 6, False) * 2,
-        instruction=INSTRUCTIONS[task],
-    )

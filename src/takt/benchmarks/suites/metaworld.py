@@ -6,7 +6,7 @@ any of 500 steps. What a policy sees holds no object's place; only the expert re
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import ClassVar, Literal
 
@@ -40,6 +40,26 @@ RATE_HZ = 80.0
 """5 physics steps of 2.5 ms in a control step; also the frame rate of lerobot/metaworld_mt50."""
 PROTOCOL_IMAGE = 480
 CAMERA_PLACE = (0.75, 0.075, 0.7)  # lerobot's; the package's is (1.3, -0.2, 1.1)
+
+SPEC = EmbodimentSpec(
+    name="metaworld",
+    rate_hz=RATE_HZ,
+    cameras=(
+        CameraSpec(name=CAMERA, view="Base View", height=PROTOCOL_IMAGE, width=PROTOCOL_IMAGE),
+    ),
+    action_space=ActionSpace(
+        names=("dx", "dy", "dz", "gripper"),
+        units=("1", "1", "1", "1"),  # a change of 1 moves the hand's target by 1 cm in a step
+        low=np.full(4, -1.0, np.float32),
+        high=np.full(4, 1.0, np.float32),
+        delta=(True, True, True, False),
+        initial=np.array([0.0, 0.0, 0.0, -1.0], np.float32),  # open, as a reset leaves it
+    ),
+    slots=(0, 1, 2, 6),
+    relative=(False, False, False, False),
+    instruction="",  # the task's, once there is a scene
+    state_space=StateSpace(names=("x", "y", "z", "opening"), slots=(0, 1, 2, 6)),
+)
 
 Render = Literal["default", "fast"]
 Prompts = Literal["before-4410", "after-4410"]
@@ -137,7 +157,9 @@ class Metaworld:
         instruction = INSTRUCTIONS[task]
         if task == "push-back" and self.prompts == "after-4410":
             instruction = PUSH_BACK_AFTER_4410
-        return MetaworldScene(simulator, script, _spec(instruction, self.image_size))
+        camera = replace(SPEC.cameras[0], height=self.image_size, width=self.image_size)
+        spec = replace(SPEC, cameras=(camera,), instruction=instruction)
+        return MetaworldScene(simulator, script, spec)
 
     def versions(self) -> Mapping[str, str]:
         """Of the simulator; call where it is installed."""
@@ -146,27 +168,6 @@ class Metaworld:
     def _chosen(self) -> list[str]:
         parts = self.tasks.replace("-v3", "").split(",")
         return select(",".join(",".join(GROUPS.get(p.strip(), (p,))) for p in parts), TASKS)
-
-
-def _spec(instruction: str, image_size: int) -> EmbodimentSpec:
-    """Hand and gripper; the change of 1 is 1 cm of the hand's target in a step."""
-    return EmbodimentSpec(
-        name="metaworld",
-        rate_hz=RATE_HZ,
-        cameras=(CameraSpec(name=CAMERA, view="Base View", height=image_size, width=image_size),),
-        action_space=ActionSpace(
-            names=("dx", "dy", "dz", "gripper"),
-            units=("1", "1", "1", "1"),
-            low=np.full(4, -1.0, np.float32),
-            high=np.full(4, 1.0, np.float32),
-            delta=(True, True, True, False),
-            initial=np.array([0.0, 0.0, 0.0, -1.0], np.float32),  # open, as a reset leaves it
-        ),
-        slots=(0, 1, 2, 6),
-        relative=(False, False, False, False),
-        instruction=instruction,
-        state_space=StateSpace(names=("x", "y", "z", "opening"), slots=(0, 1, 2, 6)),
-    )
 
 
 def _build(task: str, render: Render, image_size: int) -> tuple[Simulator, Script]:
