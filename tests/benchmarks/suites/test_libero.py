@@ -1,0 +1,274 @@
+import os
+import pickle
+import runpy
+import subprocess
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from takt.benchmarks.suites.environment import environments_folder
+from takt.benchmarks.suites.libero import Libero
+from takt.benchmarks.suites.libero_expert import OPENING, TIP, plan_grasp
+from takt.benchmarks.suites.libero_files import has_stand_ins, read_init_states, task_names
+from takt.benchmarks.suites.libero_scene import (
+    IDLE_ACTION,
+    IDLE_STEPS,
+    LiberoScene,
+    instruction_of,
+    rotation_vector,
+)
+from takt.benchmarks.suites.suite import SuiteError, Trial
+
+PYTHON = environments_folder() / "libero" / "bin" / "python"
+INSTALLED = next(iter(PYTHON.parents[1].glob("lib/python3*/site-packages/libero/libero")), None)
+needs_libero = pytest.mark.skipif(
+    INSTALLED is None, reason="TAKT_ENVIRONMENTS has no environment of libero"
+)
+
+
+def asset_tree(folder: Path, *, stand_ins: bool) -> Path:
+    assets = folder / "libero_assets" / "assets"
+    for name in (
+        "scenes/kitchen_background/visual/kitchen_background_vis.msh",
+        "scenes/living_room/visual/living_room_vis.msh",
+        "stable_scanned_objects/basket/visual/basket_vis.msh",
+        "stable_hope_objects/milk.xml",
+    ):
+        (assets / name).parent.mkdir(parents=True)
+        with (assets / name).open("wb") as file:
+            file.truncate(900 if stand_ins else 4_000_000)
+    return assets
+
+
+def init_file(path: Path, content: object) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(content, protocol=2))
+    return path
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("ran",)
+
+
+class FakeSimulation:
+    """LIBERO's `ControlEnv`: the first sensor counts steps; solved by the fifth after reset."""
+
+    def __init__(self) -> None:
+        self.actions: list[np.ndarray] = []
+
+    def reset(self) -> None:
+        self.draw = float(np.random.uniform())
+
+    def set_init_state(self, state: np.ndarray) -> dict[str, np.ndarray]:
+        self.state = state
+        self.actions = []
+        return self._sense()
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, object]:
+        self.actions.append(action)
+        return self._sense(), 0.0, len(self.actions) == IDLE_STEPS + 5, {}
+
+    def _sense(self) -> dict[str, np.ndarray]:
+        return {
+            "robot0_eef_pos": np.array([len(self.actions), 0.0, 0.0]),
+            "robot0_eef_quat": np.array([0.0, 0.0, np.sin(0.2), np.cos(0.2)]),
+            "robot0_gripper_qpos": np.array([0.03, -0.03]),
+        }
+
+
+class FakeEye(SimpleNamespace):
+    def look(self) -> dict[str, np.ndarray]:
+        picture = np.zeros((256, 256, 3), np.uint8)
+        return {"base": picture, "wrist_left": picture}
+
+
+def fake_scene(max_steps: int = 280) -> tuple[LiberoScene, FakeSimulation]:
+    simulation = FakeSimulation()
+    scene = LiberoScene(
+        simulation,
+        FakeEye(blind=False, age=0.004),  # pyright: ignore[reportArgumentType]
+        task="pick_up_the_milk_and_place_it_in_the_basket",
+        init_states=np.arange(100.0).reshape(50, 2),
+        max_steps=max_steps,
+    )
+    return scene, simulation
+
+
+def trial(index: int) -> Trial:
+    return Trial(task="milk", index=index, seed=0, configuration="")
+
+
+def test_trials_are_the_chosen_tasks_from_the_chosen_initial_states() -> None:
+    trials = Libero(suite="object", tasks="0,4", init_states="0-2").trials()
+    assert [t.task.split("_")[3] for t in trials] == ["alphabet"] * 3 + ["ketchup"] * 3
+    assert [t.index for t in trials] == [0, 1, 2] * 2
+    assert len({t.configuration for t in trials}) == 6
+    assert len(Libero(suite="10").trials()) == 500
+    with pytest.raises(SuiteError, match="up to 49"):
+        Libero(init_states="50").trials()
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "render", "label"),
+    [
+        (False, "default", "libero"),
+        (True, "default", "libero-standin"),
+        (True, "fast", "libero-standin+fastrender"),
+    ],
+)
+def test_the_label_is_read_off_the_assets(
+    tmp_path: Path, stand_ins: bool, render: str, label: str
+) -> None:
+    asset_tree(tmp_path, stand_ins=stand_ins)
+    suite = Libero(assets=str(tmp_path), render=render)  # pyright: ignore[reportArgumentType]
+    assert suite.label == label
+    assert any("stand-in visuals" in note for note in suite.notes) == stand_ins
+
+
+def test_a_list_of_stand_ins_beside_the_assets_is_believed(tmp_path: Path) -> None:
+    assets = asset_tree(tmp_path, stand_ins=False)
+    assert not has_stand_ins(assets)
+    (assets.parent / "standins.json").touch()
+    assert has_stand_ins(assets)
+
+
+def test_without_assets_it_says_what_to_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TAKT_ASSETS", raising=False)
+    with pytest.raises(SuiteError, match="lerobot/libero-assets"):
+        _ = Libero().label
+
+
+def test_initial_states_are_read_and_nothing_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = np.random.default_rng(0).normal(size=(50, 110))
+    np.testing.assert_array_equal(read_init_states(init_file(tmp_path / "good", table)), table)
+    for name, content in {"evil": Malicious(), "int": table.astype(int), "list": [1.0]}.items():
+        with pytest.raises(SuiteError, match="not a pickled table of float64"):
+            read_init_states(init_file(tmp_path / name, content))
+    (tmp_path / "cut").write_bytes((tmp_path / "good").read_bytes()[:100])
+    with pytest.raises(SuiteError, match="not a pickled table"):
+        read_init_states(tmp_path / "cut")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_task_is_told_as_the_released_evaluation_tells_it() -> None:
+    assert instruction_of("put_the_bowl_on_the_stove") == "Put the bowl on the stove."
+    scene = "LIVING_ROOM_SCENE2_put_both_the_alphabet_soup_and_the_tomato_sauce_in_the_basket"
+    assert instruction_of(scene).startswith("Put both the alphabet soup and the")
+
+
+def test_a_trial_begins_after_idle_steps_from_its_initial_state() -> None:
+    scene, simulation = fake_scene()
+    scene.reset(trial(3))
+    first = simulation.draw
+    np.testing.assert_array_equal(simulation.state, [6, 7])
+    np.testing.assert_array_equal(simulation.actions, [IDLE_ACTION] * IDLE_STEPS)
+    seen = scene.observe()
+    assert seen.stamp == 0
+    assert seen.image_stamps == {"base": -0.004, "wrist_left": -0.004}
+    np.testing.assert_allclose(seen.state, [10, 0, 0, 0, 0, 0.4, 0.03, -0.03], atol=1e-6)
+    scene.reset(trial(4))
+    assert simulation.draw == first
+
+
+def test_it_ends_when_solved_or_out_of_steps_and_success_stays() -> None:
+    scene, _ = fake_scene()
+    scene.reset(trial(0))
+    for _ in range(5):
+        assert not scene.finished
+        scene.act(IDLE_ACTION)
+    assert scene.finished
+    scene.act(IDLE_ACTION)
+    assert scene.stages == 1
+    short, _ = fake_scene(max_steps=2)
+    short.reset(trial(0))
+    short.act(IDLE_ACTION)
+    short.act(IDLE_ACTION)
+    assert short.finished
+    assert short.stages == 0
+
+
+def test_a_blind_player_gets_no_images() -> None:
+    scene, _ = fake_scene()
+    scene.blind = True
+    scene.reset(trial(0))
+    assert scene.observe().images == {}
+
+
+def test_rotation_vectors_are_those_of_the_released_evaluation() -> None:
+    half = np.array([1.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(rotation_vector(half), [np.pi, 0, 0])
+    np.testing.assert_allclose(rotation_vector(np.array([0.0, 0, 0, 1])), 0)
+    np.testing.assert_allclose(  # not the short way round
+        rotation_vector(np.array([0, 0, np.sin(2.0), np.cos(2.0)])), [0, 0, 4.0]
+    )
+
+
+def box(half: tuple[float, float, float], yaw: float) -> np.ndarray:
+    signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), axis=-1).reshape(8, 3)
+    c, s = np.cos(yaw), np.sin(yaw)
+    return signs * half @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + [0.1, 0.2, half[2]]
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.6, -1.2])
+def test_a_box_is_grasped_across_its_narrow_side(yaw: float) -> None:
+    corners = box((0.02, 0.05, 0.01), yaw)
+    grasp = plan_grasp(corners, np.array([1.0, 0, 0]))
+    assert abs(grasp.axis @ [np.cos(yaw), np.sin(yaw), 0]) > 0.998
+    assert np.ptp(corners @ grasp.axis) < OPENING
+    np.testing.assert_allclose(grasp.point, [0.1, 0.2, TIP], atol=1e-3)
+
+
+def test_of_two_equal_sides_the_nearer_is_taken() -> None:
+    grasp = plan_grasp(box((0.03, 0.03, 0.05), 0.1), np.array([0.0, -1.0, 0.0]))
+    np.testing.assert_allclose(grasp.axis, [np.sin(0.1), -np.cos(0.1), 0], atol=0.05)
+
+
+@needs_libero
+def test_the_installed_package_has_the_same_tasks_and_readable_initial_states() -> None:
+    assert INSTALLED is not None
+    tasks = runpy.run_path(str(INSTALLED / "benchmark" / "libero_suite_task_map.py"))
+    for suite in ("spatial", "object", "goal", "10", "90"):
+        assert task_names(suite) == tasks["libero_task_map"][f"libero_{suite}"]
+        for task in task_names(suite)[:3]:
+            path = INSTALLED / "init_files" / f"libero_{suite}" / f"{task}.pruned_init"
+            states = read_init_states(path)
+            assert len(states) == 50
+            assert (states[:, 0] == 0).all()  # time
+
+
+PLAY = """
+import os, sys
+from takt.benchmarks.suites.libero import Libero
+from takt.benchmarks.suites.suite import Trial
+suite = Libero(suite="object", tasks="6", init_states="0")
+trial = suite.trials()[0]
+scene = suite.open(trial.task)
+scene.blind = True
+starts = []
+for _ in range(2):
+    scene.reset(trial)
+    starts.append(scene.observe().state.tobytes())
+    expert = scene.expert()
+    while not scene.finished:
+        scene.act(expert.infer(scene.observe(), None).actions[0])
+print(starts[0] == starts[1], scene.stages, file=sys.stderr, flush=True)
+os._exit(0)
+"""
+
+
+@needs_libero
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("TAKT_ASSETS"), reason="TAKT_ASSETS names no assets")
+def test_the_expert_solves_a_task_of_the_real_simulator_twice_alike() -> None:
+    done = subprocess.run([PYTHON, "-c", PLAY], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "True 1", done.stderr[-2000:]
