@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from takt.benchmarks.delay_summary import Row
     from takt.recipes.delay import DelayBenchmark
 
-_HELP = "usage: takt bench delay [OPTIONS]: strategies of acting while thinking, at injected delays"
+_HELP = """usage: takt bench delay [OPTIONS]: strategies of acting while thinking at injected delays
+       takt bench setup SUITE [OPTIONS]: the environment of a public benchmark's simulator"""
 
 
 DELAYS = "0,1,2,3,4,5,6,7,8"
@@ -65,12 +66,16 @@ def main(argv: list[str]) -> int:
     """Run `takt bench` with its own arguments."""
     import tyro
 
+    if argv[:1] == ["setup"]:
+        from takt.commands import bench_setup
+
+        return bench_setup.main(argv[1:])
     if argv[:1] != ["delay"]:
         if argv[:1] in (["-h"], ["--help"]):
             print(_HELP)
             return 0
-        print(f"takt bench: expected `delay`, got {' '.join(argv[:1]) or 'nothing'}\n{_HELP}",
-              file=sys.stderr)  # fmt: skip
+        got = " ".join(argv[:1]) or "nothing"
+        print(f"takt bench: expected `delay` or `setup`, got {got}\n{_HELP}", file=sys.stderr)
         return 2
     command = tyro.cli(
         Delay, args=argv[1:], prog="takt bench delay", config=(tyro.conf.FlagCreatePairsOff,)

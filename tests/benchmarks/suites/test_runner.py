@@ -1,147 +1,19 @@
 """Trials are played once each, whatever dies meanwhile."""
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
+from fake_suite import Line, command
 
-from takt.benchmarks.suites import registry
 from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay
 from takt.benchmarks.suites.runner import Run, play, probe
 from takt.benchmarks.suites.store import RunConfig, RunStore, read_run
 from takt.benchmarks.suites.suite import Played, SuiteError, Trial
-from takt.types import ActionChunk, ActionSpace, EmbodimentSpec, Observation, Policy
-
-SPEC = EmbodimentSpec(
-    name="line",
-    rate_hz=10.0,
-    cameras=(),
-    action_space=ActionSpace(
-        names=("dx",),
-        units=("1",),
-        low=-np.ones(1, np.float32),
-        high=np.ones(1, np.float32),
-        delta=(True,),
-        initial=np.zeros(1, np.float32),
-    ),
-    slots=(0,),
-    relative=(False,),
-    instruction="Go right.",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """Reach 3 in ten steps; `dies` names a trial that ends its process, once if `mark` is given."""
-
-    name: ClassVar[str] = "line"
-    longest_chain: ClassVar[int] = 1
-    label: ClassVar[str] = "line"
-    notes: ClassVar[Sequence[str]] = ()
-    tasks: tuple[str, ...] = ("far", "near")
-    dies: str = ""
-    mark: str = ""
-
-    def trials(self) -> list[Trial]:
-        return [
-            Trial(task=task, index=index, seed=index, configuration=str(index))
-            for task in self.tasks
-            for index in range(3)
-        ]
-
-    def groups(self) -> dict[str, Sequence[str]]:
-        return {}
-
-    def versions(self) -> dict[str, str]:
-        return {"line": "1"}
-
-    def open(self, task: str) -> "Track":
-        if task == "missing":
-            raise SuiteError("the assets are missing; get them")
-        return Track(self)
-
-
-class Track:
-    """The scene."""
-
-    spec = SPEC
-
-    def __init__(self, line: Line) -> None:
-        self._line, self.blind = line, False
-
-    def reset(self, trial: Trial) -> None:
-        self._x, self._steps = 0.1 * trial.index, 0
-        print("what simulators print must not stand between messages")
-        if trial.key == self._line.dies:
-            mark = Path(self._line.mark or "/nowhere")
-            if not mark.exists():
-                if self._line.mark:
-                    mark.touch()
-                raise SystemExit("the simulator dies")
-
-    def observe(self) -> Observation:
-        return Observation(
-            stamp=self._steps * SPEC.dt,
-            images={},
-            image_stamps={},
-            state=np.array([self._x], np.float32),
-            instruction=SPEC.instruction,
-        )
-
-    def act(self, action: np.ndarray) -> None:
-        self._x += float(action[0])
-        self._steps += 1
-
-    def stop(self) -> None: ...
-
-    @property
-    def stages(self) -> int:
-        return int(self._x >= 3)
-
-    @property
-    def finished(self) -> bool:
-        return self.stages == 1 or self._steps == 10
-
-    def expert(self) -> Policy:
-        return Rightwards()
-
-    def close(self) -> None: ...
-
-
-class Rightwards:
-    """Half a step at a time."""
-
-    def reset(self, seed: int) -> None: ...
-
-    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        return ActionChunk(stamp=observation.stamp, dt=SPEC.dt, actions=np.full((1, 1), 0.5))
-
-
-BOOT = """
-import sys
-sys.path[:0] = sys.argv[1:]
-from test_runner import register
-register()
-from takt.benchmarks.suites.worker import main
-main()
-"""
-
-
-def register() -> None:
-    registry.SUITES["line"] = "test_runner:Line"
 
 
 def run(line: Line, player: Player, workers: int = 2) -> Run:
-    import takt
-
-    paths = [str(Path(__file__).parent), str(Path(takt.__file__).parent.parent)]
-    return Run(
-        suite=line, player=player, command=[sys.executable, "-c", BOOT, *paths], workers=workers
-    )
+    return Run(suite=line, player=player, command=command(), workers=workers)
 
 
 def config(player: str = "expert") -> RunConfig:

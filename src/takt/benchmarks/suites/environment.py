@@ -19,7 +19,8 @@ CORE = ("jaxtyping>=0.3", "beartype>=0.20", "msgpack>=1.1", "websockets>=15")
 
 _BOOT = """
 import importlib, importlib.util, os, sys
-folder, module = sys.argv[1:]
+folder, module, *paths = sys.argv[1:]
+sys.path[:0] = paths
 spec = importlib.util.spec_from_file_location(
     "takt", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
 sys.modules["takt"] = importlib.util.module_from_spec(spec)
@@ -84,15 +85,15 @@ def python_of(suite: str) -> Path:
     return python
 
 
-def command_in(suite: str, module: str) -> list[str]:
-    """What runs `main()` of a module of this very takt in a suite's environment.
+def command_in(suite: str, module: str, *paths: Path) -> list[str]:
+    """What runs `main()` of a module, of this very takt or from `paths`, in a suite's environment.
 
     Of takt's own environment nothing else becomes visible there.
 
     Raises:
         SuiteError: the environment has not been made.
     """
-    return [str(python_of(suite)), "-c", _BOOT, str(files("takt")), module]
+    return [str(python_of(suite)), "-c", _BOOT, str(files("takt")), module, *map(str, paths)]
 
 
 def make_environment(suite: str) -> Path:
@@ -111,6 +112,12 @@ def make_environment(suite: str) -> Path:
     put_takt_on_path(folder)
     (folder / "ready").touch()
     return folder
+
+
+def add_source(folder: Path, source: Path) -> None:
+    """Let the environment import the packages of a checkout."""
+    site = next((folder / "lib").glob("python*/site-packages"))
+    (site / "checkout.pth").write_text(f"{source.resolve()}\n")
 
 
 def put_takt_on_path(folder: Path) -> None:
