@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(shell for p in python3.11 /usr/bin/python3.11; do \
 BIN := .venv/bin
 STAMP := .venv/.installed
 GL_PACKAGES := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2 libosmesa6
-NOT_ALONE := blocks transport_openpi openpi_caller openpi_sides
+NOT_ALONE := blocks transport_openpi openpi_caller openpi_sides suites suite_sides
 DEMO_SHIFT := $(BIN)/takt shift --cycles 4 --seed 1000000
 
 export MUJOCO_GL ?= egl

@@ -8,13 +8,14 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from takt.benchmarks.suites.aloha import Aloha
+from takt.benchmarks.suites.libero import Libero
 from takt.benchmarks.suites.metaworld import Metaworld
 from takt.commands.eval_compare import Compare, run_compare
 from takt.commands.eval_forgetting import Forgetting, run_forgetting
 from takt.commands.eval_suite import Options, run_suite
 from takt.commands.eval_vl import Vl, run_vl
 
-Suite = TypeVar("Suite", Aloha, Metaworld)
+Suite = TypeVar("Suite", Aloha, Libero, Metaworld)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Play(Generic[Suite]):
 
 Command = (
     Annotated[Play[Aloha], subcommand("aloha")]
+    | Annotated[Play[Libero], subcommand("libero")]
     | Annotated[Play[Metaworld], subcommand("metaworld")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Vl, subcommand("vl")]

@@ -13,6 +13,7 @@ from takt.benchmarks.suites.environment import environments_folder
 from takt.benchmarks.suites.libero import Libero
 from takt.benchmarks.suites.libero_expert import OPENING, TIP, plan_grasp
 from takt.benchmarks.suites.libero_files import has_stand_ins, read_init_states, task_names
+from takt.benchmarks.suites.libero_perturbation import Kind, Perturbation
 from takt.benchmarks.suites.libero_scene import (
     IDLE_ACTION,
     IDLE_STEPS,
@@ -59,6 +60,8 @@ class FakeSimulation:
 
     def __init__(self) -> None:
         self.actions: list[np.ndarray] = []
+        self.robots = [SimpleNamespace(_ref_joint_pos_indexes=[0])]
+        self.sim = SimpleNamespace(model=SimpleNamespace(_model=None))
 
     def reset(self) -> None:
         self.draw = float(np.random.uniform())
@@ -86,7 +89,7 @@ class FakeEye(SimpleNamespace):
         return {"base": picture, "wrist_left": picture}
 
 
-def fake_scene(max_steps: int = 280) -> tuple[LiberoScene, FakeSimulation]:
+def fake_scene(max_steps: int = 280, perturb: Kind = "none") -> tuple[LiberoScene, FakeSimulation]:
     simulation = FakeSimulation()
     scene = LiberoScene(
         simulation,
@@ -94,6 +97,7 @@ def fake_scene(max_steps: int = 280) -> tuple[LiberoScene, FakeSimulation]:
         task="pick_up_the_milk_and_place_it_in_the_basket",
         init_states=np.arange(100.0).reshape(50, 2),
         max_steps=max_steps,
+        perturbation=Perturbation(perturb),
     )
     return scene, simulation
 
@@ -127,6 +131,15 @@ def test_the_label_is_read_off_the_assets(
     suite = Libero(assets=str(tmp_path), render=render)  # pyright: ignore[reportArgumentType]
     assert suite.label == label
     assert any("stand-in visuals" in note for note in suite.notes) == stand_ins
+
+
+def test_what_is_perturbed_is_named(tmp_path: Path) -> None:
+    asset_tree(tmp_path, stand_ins=False)
+    suite = Libero(assets=str(tmp_path), perturb="camera", render="fast")
+    assert suite.label == "libero+camera+fastrender"
+    assert any("in ranges of ours" in note for note in suite.notes)
+    with pytest.raises(SuiteError, match="camera, light"):
+        Perturbation("rain")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_list_of_stand_ins_beside_the_assets_is_believed(tmp_path: Path) -> None:
@@ -202,6 +215,58 @@ def test_a_blind_player_gets_no_images() -> None:
     scene.blind = True
     scene.reset(trial(0))
     assert scene.observe().images == {}
+
+
+def model() -> SimpleNamespace:
+    """MuJoCo's, with one camera, two lights and a floor."""
+    return SimpleNamespace(
+        nlight=2,
+        nmat=2,
+        cam_pos=np.array([[1.0, 0.0, 0.5]]),
+        cam_quat=np.array([[1.0, 0.0, 0.0, 0.0]]),
+        light_diffuse=np.full((2, 3), 0.5),
+        light_ambient=np.full((2, 3), 0.5),
+        mat_rgba=np.ones((2, 4)),
+        camera=lambda name: SimpleNamespace(id=0),
+        material=lambda at: SimpleNamespace(name=("floor_mat", "milk")[at]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("camera", "cam_pos"), ("light", "light_diffuse"), ("background", "mat_rgba")],
+)
+def test_a_perturbed_scene_is_drawn_by_the_trial_from_the_original(kind: Kind, field: str) -> None:
+    change, changed = Perturbation(kind), model()
+    seen = []
+    for seed in (1, 2, 1):
+        change.begin(seed, changed)
+        seen.append(getattr(changed, field).copy())
+    assert not np.array_equal(seen[0], getattr(model(), field))
+    assert not np.array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(seen[0], seen[2])
+    np.testing.assert_array_equal(changed.mat_rgba[1], 1)  # the milk keeps its colour
+
+
+def test_a_camera_that_moves_still_looks_at_the_middle() -> None:
+    changed = model()
+    Perturbation("camera").begin(3, changed)
+    w, _, _, z = changed.cam_quat[0]
+    x, y, height = changed.cam_pos[0]
+    assert 2 * np.arctan2(z, w) == pytest.approx(np.arctan2(y, x))
+    assert height == 0.5
+
+
+def test_start_words_and_pictures_are_perturbed_only_when_asked() -> None:
+    words, simulation = fake_scene(perturb="language")
+    words.reset(trial(3))
+    np.testing.assert_array_equal(simulation.state, [6, 7])
+    assert "pick up the milk and place it in the basket" in words.observe().instruction
+    grain, _ = fake_scene(perturb="noise")
+    grain.reset(trial(3))
+    assert grain.observe().images["base"].std() > 1
+    state = Perturbation("robot").initial(np.zeros(4), np.array([1, 2]))
+    assert (state != 0).tolist() == [False, True, True, False]
 
 
 def test_rotation_vectors_are_those_of_the_released_evaluation() -> None:

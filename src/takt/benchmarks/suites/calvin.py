@@ -4,13 +4,11 @@ Protocol: mees/calvin, evaluate_policy.py (reference simulators.md, section 4). 
 calvin_env 797142c, which is not on PyPI.
 """
 
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,9 +16,10 @@ from takt.benchmarks.suites.assets import AssetTree, find_assets
 from takt.benchmarks.suites.calvin_chains import read_chains
 from takt.benchmarks.suites.calvin_scene import MAX_STEPS, SPEC, CalvinScene, Simulator
 from takt.benchmarks.suites.calvin_sequences import LENGTH, PUBLISHED, Chain, generate
+from takt.benchmarks.suites.checkout import checkout_of, commit_of
 from takt.benchmarks.suites.suite import SuiteError, Trial
 
-__all__ = ["SPEC", "Calvin", "check_source"]
+__all__ = ["SPEC", "Calvin", "check_source", "source_paths"]
 
 TASK = "chain"
 TREE = AssetTree(
@@ -28,7 +27,6 @@ TREE = AssetTree(
     archive="calvin-env-data.tar.zst",
     proof="conf/config_data_collection.yaml",
 )
-COMMIT = "797142c"
 _SCENE = ["cameras=static_and_gripper", "scene=calvin_scene_D"]
 _ORACLE = "conf/tasks/new_playtable_tasks.yaml"
 _SENTENCES = "new_playtable_validation.yaml"
@@ -112,11 +110,15 @@ class Calvin:
     def versions(self) -> Mapping[str, str]:
         """Packages, the commit of calvin_env, and what renders."""
         found = {package: version(package) for package in _PACKAGES}
-        return {**found, "calvin_env": _commit(_checkout()), "renderer": self.renderer}
+        return {
+            **found,
+            "calvin_env": commit_of(checkout_of("calvin_env", "calvin")),
+            "renderer": self.renderer,
+        }
 
     def _root(self) -> Path:
         """A folder with conf and data: the user's, or the checkout's own."""
-        return find_assets(TREE, self.assets) or _checkout()
+        return find_assets(TREE, self.assets) or checkout_of("calvin_env", "calvin")
 
 
 def published_chains(root: Path) -> list[Chain]:
@@ -133,7 +135,7 @@ def check_source(folder: Path | None) -> list[str]:
             "https://github.com/mees/calvin_env`, `git checkout 797142c` in it, and name it with "
             "--source"
         ]
-    checkouts = [place for place in (folder, folder / "calvin_env") if _is_checkout(place)]
+    checkouts = source_paths(folder)
     if not checkouts:
         return [
             f"calvin_env/envs/play_table_env.py in {folder}: name a checkout of mees/calvin_env, "
@@ -151,31 +153,13 @@ def check_source(folder: Path | None) -> list[str]:
     return missing if _sentences(root) else [*missing, _no_sentences(root)]
 
 
+def source_paths(folder: Path) -> list[Path]:
+    """What must be on the environment's path to import calvin_env from the checkout `folder`."""
+    return [place for place in (folder, folder / "calvin_env") if _is_checkout(place)][:1]
+
+
 def _is_checkout(folder: Path) -> bool:
     return (folder / "calvin_env" / "envs" / "play_table_env.py").exists()
-
-
-def _checkout() -> Path:
-    """The checkout that this environment imports calvin_env from."""
-    spec = find_spec("calvin_env")
-    if spec is None or spec.origin is None:
-        raise SuiteError(
-            "expected calvin_env in this environment, found none; make it with `takt bench setup "
-            "calvin --source DIR`"
-        )
-    return Path(spec.origin).parents[1]
-
-
-def _commit(folder: Path) -> str:
-    """What is checked out in `folder`, `unknown` without git."""
-    if not (folder / ".git").exists():
-        return "unknown"
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
 
 
 def _sentences(root: Path) -> Path | None:
@@ -222,7 +206,7 @@ def _import_simulator() -> tuple[Any, Any, Any]:
 
     if not hasattr(np, "product"):  # calvin_env is older than NumPy 2
         np.product = np.prod  # pyright: ignore[reportAttributeAccessIssue]
-    _checkout()
+    checkout_of("calvin_env", "calvin")
     try:
         modules = ("hydra", "omegaconf", "calvin_env.envs.play_table_env")
         hydra, conf, environments = (import_module(name) for name in modules)

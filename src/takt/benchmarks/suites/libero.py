@@ -14,9 +14,18 @@ from takt.benchmarks.suites.libero_files import (
     read_init_states,
     task_names,
 )
-from takt.benchmarks.suites.libero_scene import Eye, LiberoScene, Rendering, build_simulation
+from takt.benchmarks.suites.libero_perturbation import Kind, Perturbation
+from takt.benchmarks.suites.libero_scene import (
+    SPEC,
+    Eye,
+    LiberoScene,
+    Rendering,
+    build_simulation,
+)
 from takt.benchmarks.suites.selection import numbers, select
 from takt.benchmarks.suites.suite import Scene, SuiteError, Trial
+
+__all__ = ["SPEC", "Libero"]
 
 INIT_STATES = 50
 # Of the released evaluation (reference simulators.md, section 3).
@@ -34,7 +43,9 @@ class Libero:
         init_states: Of the 50 that LIBERO ships for each task.
         assets: The folder of the asset tree or of its archive; else $TAKT_ASSETS, else LIBERO's.
         render: `fast` leaves out multisampling and reflections: same states, other pixels.
-        seed: Of the policies' noise. The simulator's own seed is 7, as published.
+        perturb: What is changed that a policy should not mind: no part of LIBERO's own protocol.
+        seed: Of the policies' noise and of what is perturbed. The simulator's own seed is 7, as
+            published.
     """
 
     name: ClassVar[str] = "libero"
@@ -44,6 +55,7 @@ class Libero:
     init_states: str = "0-49"
     assets: str = ""
     render: Rendering = "default"
+    perturb: Kind = "none"
     seed: int = 0
 
     @property
@@ -54,7 +66,8 @@ class Libero:
             SuiteError: there are no assets.
         """
         kind = "libero-standin" if has_stand_ins(assets_folder(self.assets)) else "libero"
-        return f"{kind}+fastrender" if self.render == "fast" else kind
+        changed = "" if self.perturb == "none" else f"+{self.perturb}"
+        return f"{kind}{changed}{'+fastrender' if self.render == 'fast' else ''}"
 
     @property
     def notes(self) -> Sequence[str]:
@@ -62,9 +75,11 @@ class Libero:
         stand_ins = has_stand_ins(assets_folder(self.assets))
         looks = ["stand-in visuals: not comparable with published numbers"] if stand_ins else []
         fast = ["fast render: no multisampling, no reflections"] if self.render == "fast" else []
+        other = [f"{self.perturb} perturbed in the manner of LIBERO-Plus, in ranges of ours"]
         return [
             *looks,
             *fast,
+            *(other if self.perturb != "none" else []),
             f"libero_{self.suite}: at most {MAX_STEPS[self.suite]} steps after 10 idle ones, "
             "simulator seed 7 before every trial",
             "published numbers: robosuite 1.4.0, mujoco 3.3.6",
@@ -111,6 +126,7 @@ class Libero:
             task=task,
             init_states=read_init_states(home / f"init_files/{place}.pruned_init"),
             max_steps=MAX_STEPS[self.suite],
+            perturbation=Perturbation(self.perturb),
         )
 
     def versions(self) -> Mapping[str, str]:

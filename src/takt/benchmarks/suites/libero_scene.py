@@ -1,15 +1,16 @@
 """LIBERO's simulator as a body: seen as its stock loop sees it, drawn only when looked at."""
 
-import importlib
 import os
-import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from takt.benchmarks.suites.libero_perturbation import Perturbation
+from takt.benchmarks.suites.offscreen import import_simulator, no_pictures
 from takt.benchmarks.suites.suite import SuiteError, Trial
 from takt.types import ActionSpace, CameraSpec, EmbodimentSpec, Observation, StateSpace
 
@@ -38,30 +39,25 @@ _PLACES = (
 _AXES = ("x", "y", "z", "roll", "pitch", "yaw")
 
 
-def libero_spec(instruction: str) -> EmbodimentSpec:
-    """The arm: 1.0 is 0.05 m or 0.5 rad a step, gripper -1 open, 1 closed."""
-    return EmbodimentSpec(
-        name="libero",
-        rate_hz=RATE_HZ,
-        cameras=tuple(
-            CameraSpec(name=name, view=view, height=PIXELS, width=PIXELS)
-            for name, view, _ in CAMERAS
-        ),
-        action_space=ActionSpace(
-            names=(*(f"delta_{axis}" for axis in _AXES), "gripper"),
-            units=("1",) * 7,
-            low=np.full(7, -1, np.float32),
-            high=np.full(7, 1, np.float32),
-            delta=(True,) * 6 + (False,),
-            initial=IDLE_ACTION,
-        ),
-        slots=tuple(range(7)),
-        relative=(False,) * 7,
-        instruction=instruction,
-        state_space=StateSpace(
-            names=(*_AXES, "finger_left", "finger_right"), slots=tuple(range(8))
-        ),
-    )
+SPEC = EmbodimentSpec(  # 1.0 is 0.05 m or 0.5 rad a step; gripper -1 open, 1 closed
+    name="libero",
+    rate_hz=RATE_HZ,
+    cameras=tuple(
+        CameraSpec(name=name, view=view, height=PIXELS, width=PIXELS) for name, view, _ in CAMERAS
+    ),
+    action_space=ActionSpace(
+        names=(*(f"delta_{axis}" for axis in _AXES), "gripper"),
+        units=("1",) * 7,
+        low=np.full(7, -1, np.float32),
+        high=np.full(7, 1, np.float32),
+        delta=(True,) * 6 + (False,),
+        initial=IDLE_ACTION,
+    ),
+    slots=tuple(range(7)),
+    relative=(False,) * 7,
+    instruction="",  # the task's, once there is a scene
+    state_space=StateSpace(names=(*_AXES, "finger_left", "finger_right"), slots=tuple(range(8))),
+)
 
 
 def instruction_of(task: str) -> str:
@@ -87,12 +83,6 @@ def build_simulation(bddl: Path, assets: Path, rendering: Rendering) -> Simulati
             has_offscreen_renderer=False,
             hard_reset=False,
         )
-    except ImportError as error:
-        raise SuiteError(
-            f"LIBERO cannot be imported with MUJOCO_GL={os.environ['MUJOCO_GL']} ({error}); "
-            "run `takt bench setup libero`, and install what it renders with (Debian: libegl1 "
-            "libgl1 libegl-mesa0)"
-        ) from error
     except (OSError, ValueError) as error:  # MuJoCo's compiler, or a file that is not there
         raise SuiteError(
             f"LIBERO cannot build {bddl.stem} from {assets} ({error}); the asset tree is not whole"
@@ -111,16 +101,12 @@ def build_simulation(bddl: Path, assets: Path, rendering: Rendering) -> Simulati
 
 def _control_env(assets: Path) -> Simulation:
     """LIBERO's class, imported without its question on stdin, and without the network."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    os.environ.setdefault("PYOPENGL_PLATFORM", os.environ["MUJOCO_GL"])
-    if "libero.libero" not in sys.modules:
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "config.yaml").write_text("{}\n")
-            os.environ["LIBERO_CONFIG_PATH"] = folder
-            importlib.import_module("libero.libero")
-    package: Simulation = sys.modules["libero.libero"]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "config.yaml").write_text("{}\n")
+        os.environ["LIBERO_CONFIG_PATH"] = folder
+        package: Simulation = import_simulator("libero.libero", "libero")
     package._assets_path_cache = str(assets)
-    return importlib.import_module("libero.libero.envs.env_wrapper").ControlEnv
+    return import_simulator("libero.libero.envs.env_wrapper", "libero").ControlEnv
 
 
 class Eye:
@@ -188,11 +174,7 @@ class Eye:
         try:
             self._context = MjRenderContextOffscreen(self._simulation.sim, device_id=-1)
         except Exception as error:  # PyOpenGL and EGL raise whatever they like
-            raise SuiteError(
-                f"no picture of LIBERO can be drawn with MUJOCO_GL={os.environ['MUJOCO_GL']} "
-                f"({type(error).__name__}: {error}); install EGL (Debian: libegl1 libgl1 "
-                "libegl-mesa0), or set MUJOCO_GL=osmesa"
-            ) from error
+            raise no_pictures("libero", error) from error
         self._context.vopt.geomgroup[0] = 0  # collision shapes
         self._context.vopt.geomgroup[1] = 1
         return self._context
@@ -209,6 +191,7 @@ class LiberoScene:
         task: str,
         init_states: np.ndarray,
         max_steps: int,
+        perturbation: Perturbation,
     ) -> None:
         """Take over `simulation`, as `build_simulation` gave it.
 
@@ -218,13 +201,17 @@ class LiberoScene:
             task: Its name in LIBERO.
             init_states: (state, n), as LIBERO ships them.
             max_steps: Of a trial, LIBERO's idle ones not counted.
+            perturbation: What is changed.
         """
         self.blind = False
         self.task = task
         self.simulation = simulation
-        self.spec = libero_spec(instruction_of(task))
+        self.spec = replace(SPEC, instruction=instruction_of(task))
+        self._perturbation, self._instruction = perturbation, self.spec.instruction
         self._init_states, self._max_steps = init_states, max_steps
         self._eye = eye
+        # of a flat state, whose first value is the time
+        self._arm = 1 + np.array(simulation.robots[0]._ref_joint_pos_indexes)
         self._sensed: Any = None
         self._steps = 0
         self._done = False
@@ -232,9 +219,13 @@ class LiberoScene:
     def reset(self, trial: Trial) -> None:
         """Begin from initial state `trial.index`; the simulator's own draws are those of seed 7."""
         self._eye.blind = self.blind
+        change = self._perturbation
+        change.begin(trial.seed, self.simulation.sim.model._model)
+        self._instruction = change.instruction(self.spec.instruction)
         np.random.seed(ENV_SEED)  # what LIBERO's env.seed(7) does: fixtures are placed by it
         self.simulation.reset()
-        self._sensed = self.simulation.set_init_state(self._init_states[trial.index])
+        state = change.initial(self._init_states[trial.index], self._arm)
+        self._sensed = self.simulation.set_init_state(state)
         for _ in range(IDLE_STEPS):
             self.act(IDLE_ACTION)
         self._steps, self._done = 0, False
@@ -242,7 +233,7 @@ class LiberoScene:
     def observe(self) -> Observation:
         """Both views as the checkpoints know them: LIBERO's, rotated by 180 degrees."""
         stamp = self._steps / RATE_HZ
-        images = {} if self.blind else self._eye.look()
+        images = {} if self.blind else self._perturbation.images(self._eye.look())
         seen = stamp - self._eye.age
         position, quaternion, fingers = (self._sensed[name] for name in SENSORS)
         state = np.concatenate([position, rotation_vector(quaternion), fingers])
@@ -251,7 +242,7 @@ class LiberoScene:
             images=images,
             image_stamps=dict.fromkeys(images, seen),
             state=state.astype(np.float32),
-            instruction=self.spec.instruction,
+            instruction=self._instruction,
         )
 
     def act(self, action: np.ndarray) -> None:
