@@ -104,7 +104,7 @@ class Calvin:
         Raises:
             SuiteError: calvin_env, its data or OpenGL is missing.
         """
-        root = self._root()
+        root = _root(self.assets, checkout_of("calvin_env", "calvin"))
         return CalvinScene(_build(root, self.renderer), published_chains(root))
 
     def versions(self) -> Mapping[str, str]:
@@ -115,10 +115,6 @@ class Calvin:
             "calvin_env": commit_of(checkout_of("calvin_env", "calvin")),
             "renderer": self.renderer,
         }
-
-    def _root(self) -> Path:
-        """A folder with conf and data: the user's, or the checkout's own."""
-        return find_assets(TREE, self.assets) or checkout_of("calvin_env", "calvin")
 
 
 def published_chains(root: Path) -> list[Chain]:
@@ -141,7 +137,7 @@ def check_source(folder: Path | None) -> list[str]:
             f"calvin_env/envs/play_table_env.py in {folder}: name a checkout of mees/calvin_env, "
             "or of mees/calvin with its submodules (`git submodule update --init`)"
         ]
-    root = find_assets(TREE) or checkouts[0]
+    root = _root("", checkouts[0])
     wanted = {
         TREE.proof: "it is part of mees/calvin_env",
         _ORACLE: "it is part of mees/calvin_env",
@@ -151,6 +147,16 @@ def check_source(folder: Path | None) -> list[str]:
         f"{root / name}: {how}" for name, how in wanted.items() if not (root / name).exists()
     ]
     return missing if _sentences(root) else [*missing, _no_sentences(root)]
+
+
+def _root(assets: str, checkout: Path) -> Path:
+    """A folder with conf and data: the named one, else one in $TAKT_ASSETS, else the checkout."""
+    try:
+        return find_assets(TREE, assets) or checkout
+    except SuiteError:
+        if assets:
+            raise
+        return checkout  # TAKT_ASSETS may be about other suites only
 
 
 def source_paths(folder: Path) -> list[Path]:
