@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from takt.benchmarks.suites import simpler, simpler_checks
-from takt.benchmarks.suites.simpler import Simpler
-from takt.benchmarks.suites.simpler_arena import use_box_arena
-from takt.benchmarks.suites.simpler_checks import (
-    EXTENSION,
+from takt.benchmarks.suites.simpler import (
+    Simpler,
     check_source,
     limitations,
     missing_prerequisites,
     source_paths,
 )
+from takt.benchmarks.suites.simpler_arena import use_box_arena
+from takt.benchmarks.suites.simpler_checks import EXTENSION
 from takt.benchmarks.suites.suite import SuiteError, Trial
 
 

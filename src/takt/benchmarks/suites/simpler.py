@@ -21,9 +21,12 @@ from takt.benchmarks.suites.selection import numbers, select
 from takt.benchmarks.suites.simpler_arena import use_box_arena
 from takt.benchmarks.suites.simpler_checks import (
     ASSETS,
+    check_source,
     has_gpu,
+    limitations,
     missing_prerequisites,
     missing_stages,
+    source_paths,
 )
 from takt.benchmarks.suites.simpler_protocol import Configuration, configurations, tasks
 from takt.benchmarks.suites.simpler_robots import GOOGLE, WIDOWX
