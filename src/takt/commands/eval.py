@@ -8,14 +8,16 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from takt.benchmarks.suites.aloha import Aloha
+from takt.benchmarks.suites.calvin import Calvin
 from takt.benchmarks.suites.libero import Libero
 from takt.benchmarks.suites.metaworld import Metaworld
+from takt.benchmarks.suites.simpler import Simpler
 from takt.commands.eval_compare import Compare, run_compare
 from takt.commands.eval_forgetting import Forgetting, run_forgetting
 from takt.commands.eval_suite import Options, run_suite
 from takt.commands.eval_vl import Vl, run_vl
 
-Suite = TypeVar("Suite", Aloha, Libero, Metaworld)
+Suite = TypeVar("Suite", Aloha, Calvin, Libero, Metaworld, Simpler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,10 @@ class Play(Generic[Suite]):
 
 Command = (
     Annotated[Play[Aloha], subcommand("aloha")]
+    | Annotated[Play[Calvin], subcommand("calvin")]
     | Annotated[Play[Libero], subcommand("libero")]
     | Annotated[Play[Metaworld], subcommand("metaworld")]
+    | Annotated[Play[Simpler], subcommand("simpler")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Vl, subcommand("vl")]
     | Annotated[Forgetting, subcommand("forgetting")]
