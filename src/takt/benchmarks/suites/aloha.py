@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from takt.benchmarks.suites.aloha_expert import Script, insertion, transfer
 from takt.benchmarks.suites.aloha_scene import (
     CAMERA,
     MAX_STEPS,
@@ -32,6 +33,7 @@ INSTRUCTIONS: Mapping[str, str] = {
 """By task, as in lerobot's data sets aloha_sim_*."""
 
 TASKS = tuple(INSTRUCTIONS)
+SCRIPTS: Mapping[str, Script] = {"transfer-cube": transfer, "insertion": insertion}
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
 AXES = tuple(f"{side}_{axis}" for side in ("left", "right") for axis in (*JOINTS, "gripper"))
 _LOW = (-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158, 0.0)  # the package's MJCF
@@ -103,6 +105,7 @@ class Aloha:
             f"lerobot protocol: reward 4 at any of {MAX_STEPS} steps (the package registers 300)",
             f"camera {CAMERA}, {self.image_width} x {self.image_height} pixels, "
             f"{self.render} render",
+            "its expert is takt's own: the package has none",
             f"{len(self._chosen())} of {len(TASKS)} tasks",
         )
 
@@ -140,7 +143,7 @@ class Aloha:
         simulator = AlohaSimulator(task, self.render, self.image_height, self.image_width)
         camera = replace(SPEC.cameras[0], height=self.image_height, width=self.image_width)
         spec = replace(SPEC, cameras=(camera,), instruction=INSTRUCTIONS[task])
-        return AlohaScene(simulator, spec)
+        return AlohaScene(simulator, SCRIPTS[task], spec)
 
     def versions(self) -> Mapping[str, str]:
         """Of the simulator; call where it is installed."""

@@ -5,9 +5,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from takt.benchmarks.suites.aloha_expert import Script
 from takt.benchmarks.suites.offscreen import import_simulator, no_pictures
-from takt.benchmarks.suites.suite import SuiteError, Trial
-from takt.types import EmbodimentSpec, Observation, Policy
+from takt.benchmarks.suites.suite import Trial
+from takt.types import ActionChunk, EmbodimentSpec, Observation
 
 CAMERA = "top"
 MAX_STEPS = 400  # lerobot's; the package registers 300
@@ -27,6 +28,10 @@ class Simulator(Protocol):
         """One control step; the state (14,), and whether it is a success."""
         ...
 
+    def objects(self) -> np.ndarray:
+        """Poses of what is to be moved, 7 numbers each."""
+        ...
+
     def render(self) -> np.ndarray:
         """(height, width, 3) uint8."""
         ...
@@ -42,9 +47,9 @@ class AlohaScene:
         blind: Observations come without images; set it for players that do not look.
     """
 
-    def __init__(self, simulator: Simulator, spec: EmbodimentSpec) -> None:
+    def __init__(self, simulator: Simulator, script: Script, spec: EmbodimentSpec) -> None:
         """Begin no trial yet."""
-        self._simulator, self._spec = simulator, spec
+        self._simulator, self._script, self._spec = simulator, script, spec
         self.blind = False
         self._state = np.zeros(len(spec.state_names))
         self._steps, self._success = 0, False
@@ -90,16 +95,19 @@ class AlohaScene:
     def stop(self) -> None:
         """A simulator stands still by itself."""
 
-    def expert(self) -> Policy:
-        """There is none.
+    def expert(self) -> "AlohaExpert":
+        """Our own script for the task."""
+        return AlohaExpert(self, self._script)
 
-        Raises:
-            SuiteError: always.
-        """
-        raise SuiteError(
-            "expected a suite with scripted experts, got aloha, whose package has none; choose "
-            "the player hold, random or replay, or a policy"
-        )
+    @property
+    def steps(self) -> int:
+        """Control steps since the trial began."""
+        return self._steps
+
+    @property
+    def objects(self) -> np.ndarray:
+        """Poses of what is to be moved, 7 numbers each. Not for policies."""
+        return self._simulator.objects()
 
     def close(self) -> None:
         """Free the renderer."""
@@ -110,6 +118,28 @@ class AlohaScene:
             return self._simulator.render()
         except Exception as error:  # every OpenGL backend has failures of its own
             raise no_pictures("aloha", error) from error
+
+
+class AlohaExpert:
+    """A script as a policy: plans of one action, from where the objects lay in the beginning."""
+
+    def __init__(self, scene: AlohaScene, script: Script) -> None:
+        """Watch `scene`."""
+        self._scene, self._script = scene, script
+        self._actions = np.zeros((0, 0))
+
+    def reset(self, seed: int) -> None:
+        """Look where the objects of the new trial lie."""
+        self._actions = self._script(self._scene.objects)
+
+    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
+        """The action for now; the last one when the script is over."""
+        index = min(self._scene.steps, len(self._actions) - 1)
+        return ActionChunk(
+            stamp=observation.stamp,
+            dt=self._scene.spec.dt,
+            actions=self._actions[index : index + 1].astype(np.float32),
+        )
 
 
 class Model(Protocol):
@@ -158,6 +188,10 @@ class AlohaSimulator:
         """See `Simulator`."""
         reward = self._environment.step(action).reward
         return self._task.get_qpos(self._physics), reward == SUCCESS
+
+    def objects(self) -> np.ndarray:
+        """See `Simulator`."""
+        return self._task.get_env_state(self._physics)
 
     def render(self) -> np.ndarray:
         """See `Simulator`."""
