@@ -78,9 +78,10 @@ def _legend(names: Sequence[Strategy]) -> str:
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
-    ("success", lambda row: f"{row.success.k}/{row.success.n} = {_percent(row.success.rate)}"),
+    ("success", lambda row: f"{row.success.k}/{row.success.n}"),
+    ("%", lambda row: f"{100 * row.success.rate:.0f}"),
+    ("95 %", lambda row: f"{100 * row.success.lo:.0f}–{100 * row.success.hi:.0f}"),
     ("by seed", lambda row: " ".join(f"{100 * rate:.0f}" for rate in row.by_seed)),
-    ("95 %", lambda row: f"{_percent(row.success.lo)} to {_percent(row.success.hi)}"),
     ("of own d = 0", lambda row: _number(row.success_vs_d0)),
     ("× naive", lambda row: _number(row.success_vs_naive)),
     ("on target", lambda row: _percent(row.on_target)),
@@ -108,7 +109,7 @@ def _table(rows: Sequence[Row], delay: int) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
+    return "–" if share is None else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def _number(value: float | None, digits: int = 2) -> str:

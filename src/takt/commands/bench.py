@@ -101,8 +101,10 @@ def _track(command: Delay) -> int:
     benchmark = _benchmark(command)
     if not command.quick:
         _train(command, benchmark)
+    trained = len(benchmark.seeds)
+    noun = "seed" if trained == 1 else "seeds"
     note = (
-        f"{benchmark.episodes} episodes a cell, {len(benchmark.seeds)} training seeds"
+        f"{benchmark.episodes} episodes a cell, {trained} training {noun}"
         f"{', delays scattered by half with spikes' if command.jitter else ''}; success: long "
         "enough on the target on either side of the obstacle, which is never touched"
     )

@@ -1,5 +1,6 @@
 """What the loop needs of a stage."""
 
+from abc import ABC, abstractmethod
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
@@ -29,7 +30,7 @@ class Source(Protocol[Drawn]):
         ...
 
 
-class Stage(nn.Module, Generic[B]):
+class Stage(nn.Module, ABC, Generic[B]):
     """A loss over batches of one kind around a policy.
 
     choice_pretraining.py, vision_language.py and flow_training.py have them.
@@ -37,10 +38,10 @@ class Stage(nn.Module, Generic[B]):
 
     policy: XR0
 
+    @abstractmethod
     def trainable(self) -> list[nn.Parameter]:
         """Parameters to optimise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, batch: B, generator: torch.Generator) -> dict[str, Tensor]:
         """Named scalars; `loss` is minimised."""
-        raise NotImplementedError
