@@ -18,9 +18,13 @@ Phase = Literal["above", "down", "close", "lift", "carry", "open"]
 
 STEP_M, STEP_RAD = 0.05, 0.5  # what an action of 1 commands
 GAIN = 1.5  # of the remaining way; the arm goes about a third of a commanded step
-OPENING = 0.076  # between the open pads, less a little
+OPENING = 0.074  # between the open pads, less a little
 YAWS = np.deg2rad(np.arange(0, 180, 3))
-TURN_COST = 0.003  # metres of width that a radian of turning is worth
+SHIFTS = np.array([0.0, -0.015, 0.015])  # from the thing's middle, across the fingers
+HAND = (0.105, 0.035)  # half the palm along and across the fingers, with a little room
+# What the cost of a grasp, its width in metres, grows by for each radian of turning, metre off the
+# middle, metre that something tall reaches under the palm.
+TURN_COST, SHIFT_COST, BLOCKED_COST = 0.003, 0.1, 2.0
 CLEARANCE = 0.06  # of the pads over the thing, before going down
 TIP = 0.016  # the finger tips reach so far below the point between the pads
 REACH = 0.032  # and the palm leaves so much room above it
@@ -37,25 +41,44 @@ class Grasp:
     axis: np.ndarray
 
 
-def plan_grasp(corners: np.ndarray, fingers: np.ndarray) -> Grasp:
-    """From above, across the narrowest side; of two alike, the one that needs less turning.
+def plan_grasp(corners: np.ndarray, fingers: np.ndarray, others: np.ndarray) -> Grasp:
+    """From above, across the narrowest side that the hand has room for.
+
+    Of two alike, the one that needs less turning.
 
     Args:
         corners: (n, 3), of all boxes that the thing is made of.
         fingers: (3,), the present axis from pad to pad.
+        others: (m, 3), corners of what stands around it.
     """
     axes = np.stack([np.cos(YAWS), np.sin(YAWS), 0 * YAWS], axis=1)
-    along = corners @ axes.T
-    widths = np.ptp(along, axis=0)
-    turns = np.arccos(np.clip(np.abs(axes @ fingers), 0, 1))
-    best = int(np.argmin(widths + TURN_COST * turns))
-    axis = axes[best]
-    across = np.cross([0, 0, 1], axis)
-    sides = corners @ across
-    middle = axis * _middle(along[:, best]) + across * _middle(sides)
+    across = np.cross([0, 0, 1], axes)
+    along, sides = corners @ axes.T, corners @ across.T  # (n, yaw)
     bottom, top = corners[:, 2].min(), corners[:, 2].max()
     height = max((bottom + top) / 2, top - REACH, bottom + TIP)
-    return Grasp(point=np.array([*middle[:2], height]), axis=axis if axis @ fingers >= 0 else -axis)
+    middles = axes * _middle(along)[:, None] + across * _middle(sides)[:, None]
+    places = middles[:, None] + SHIFTS[:, None] * across[:, None]  # (yaw, shift, 3)
+    widths = np.ptp(along, axis=0)
+    turns = np.arccos(np.clip(np.abs(axes @ fingers), 0, 1))
+    tall = others[others[:, 2] > height + REACH]
+    costs = (
+        (widths + TURN_COST * turns + (widths > OPENING))[:, None]
+        + SHIFT_COST * np.abs(SHIFTS)
+        + BLOCKED_COST * _overlap(tall, places, axes, across)
+    )
+    yaw, shift = np.unravel_index(int(np.argmin(costs)), costs.shape)
+    axis = axes[yaw] if axes[yaw] @ fingers >= 0 else -axes[yaw]
+    return Grasp(point=np.array([*places[yaw, shift, :2], height]), axis=axis)
+
+
+def _overlap(
+    points: np.ndarray, places: np.ndarray, axes: np.ndarray, across: np.ndarray
+) -> np.ndarray:
+    """How deep the deepest of `points` lies below a hand at `places`: (yaw, shift), 0 if none."""
+    away = points - places[:, :, None]  # (yaw, shift, m, 3)
+    lengthwise = HAND[0] - np.abs(np.einsum("ysmk,yk->ysm", away, axes))
+    crosswise = HAND[1] - np.abs(np.einsum("ysmk,yk->ysm", away, across))
+    return np.minimum(lengthwise, crosswise).max(axis=2, initial=0.0)
 
 
 class PickAndPlace:
@@ -77,6 +100,7 @@ class PickAndPlace:
         self._hand = Hand(env)
         self._thing = Shape(env, goals[0][1])
         self._basket = Shape(env, basket)
+        self._others = [Shape(env, name) for name in env.objects_dict if name != goals[0][1]]
         self._dt = spec.dt
         self.reset(0)
 
@@ -88,7 +112,11 @@ class PickAndPlace:
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
         """The next action."""
         if self._grasp is None:
-            self._grasp = plan_grasp(self._thing.corners(), self._hand.fingers())
+            self._grasp = plan_grasp(
+                self._thing.corners(),
+                self._hand.fingers(),
+                np.concatenate([other.corners() for other in self._others]),
+            )
         target = self._target(self._grasp)
         way = target - self._hand.place()
         turn = self._hand.turn(self._grasp.axis)
@@ -111,8 +139,7 @@ class PickAndPlace:
             case "lift":
                 return np.array([*grasp.point[:2], self._carry_height()])
             case "carry" | "open":
-                thing = self._thing.corners()
-                offset = self._hand.place()[:2] - (thing.min(0) + thing.max(0))[:2] / 2
+                offset = self._hand.place()[:2] - self._thing.middle()[:2]
                 over = self._basket.middle()[:2] + (offset if self.phase == "carry" else 0)
                 return np.array([*over, self._carry_height()])
 
@@ -171,8 +198,7 @@ class Shape:
 
     def middle(self) -> np.ndarray:
         """(3,), of the box around all of it."""
-        corners = self.corners()
-        return (corners.min(0) + corners.max(0)) / 2
+        return _middle(self.corners())
 
 
 class Hand:
@@ -220,8 +246,8 @@ def _vector(rotation: np.ndarray) -> np.ndarray:
     return twice / 2 * (np.arctan2(sine, cosine) / sine if sine > 1e-9 else 1.0)
 
 
-def _middle(values: np.ndarray) -> float:
-    return float(values.min() + values.max()) / 2
+def _middle(values: np.ndarray) -> np.ndarray:
+    return (values.min(axis=0) + values.max(axis=0)) / 2
 
 
 def _line(model: Simulation, body: int) -> Sequence[int]:
