@@ -1,6 +1,8 @@
 """A public suite without a simulator: walk along a line. It dies on demand."""
 
+import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import takt
 from takt.benchmarks.suites import registry
 from takt.benchmarks.suites.suite import SuiteError, Trial
+from takt.datasets.atomic import write_atomically
 from takt.types import ActionChunk, ActionSpace, EmbodimentSpec, Observation, Policy
 
 SPEC = EmbodimentSpec(
@@ -33,12 +36,17 @@ SPEC = EmbodimentSpec(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Reach 3 in ten steps; `dies` names a trial that ends its process, once if `mark` is given."""
+    """Reach 3 in ten steps; `dies` names a trial that ends its process, once if `mark` is given.
+
+    `asks` waits for somebody to type. `hangs` puts its process id at `mark` and never starts.
+    """
 
     name: ClassVar[str] = "line"
     tasks: tuple[str, ...] = ("far", "near")
     dies: str = ""
     mark: str = ""
+    asks: bool = False
+    hangs: bool = False
 
     @property
     def longest_chain(self) -> int:
@@ -63,6 +71,9 @@ class Line:
         return {}
 
     def versions(self) -> dict[str, str]:
+        if self.hangs:
+            write_atomically(Path(self.mark), str(os.getpid()).encode())
+            time.sleep(3600)
         return {"line": "1"}
 
     def open(self, task: str) -> "Track":
@@ -84,6 +95,8 @@ class Track:
     def reset(self, trial: Trial) -> None:
         self._x, self._steps = 0.1 * trial.index, 0
         print("what simulators print must not stand between messages")
+        if self._line.asks:
+            input("Where are the assets? ")
         if trial.key == self._line.dies:
             mark = Path(self._line.mark or "/nowhere")
             if not mark.exists():

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from takt.benchmarks.shift_config import Mode
 from takt.benchmarks.store import folder_digest
@@ -14,6 +16,17 @@ from takt.benchmarks.suites.suite import SuiteError
 from takt.types import TaktError
 
 ACCEPTED = "expert, hold, random, replay:FOLDER, a checkpoint's folder or ws://HOST:PORT"
+END_S = 10.0  # that a server may take to end
+
+_SERVE = """
+import os, signal, sys, threading
+def end_with_runner():
+    os.read(0, 1)  # returns when the runner is gone, however it went
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end_with_runner, daemon=True).start()
+from takt.cli import main
+sys.exit(main())
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +97,33 @@ def player_named(text: str, manner: Manner, *, body: str, robots: int) -> Iterat
 def _server(folder: Path, body: str, robots: int) -> Iterator[str]:
     options = ["--policy", str(folder), "--body", body, "--port", "0", "--robots", str(robots)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "takt.cli", "serve", *options],
+        [sys.executable, "-c", _SERVE, "serve", *options],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     try:
         assert process.stdout is not None
-        said = process.stdout.readline()  # "takt serve: … on ws://HOST:PORT"
-        if "ws://" not in said:
+        uri = _address(process.stdout)
+        if uri is None:
             raise SuiteError(f"{folder} could not be served, `takt serve` says why above; mend it")
-        yield said.split()[-1]
+        # read on: a pipe that is full would stop the server
+        threading.Thread(target=_address, args=(process.stdout,), daemon=True).start()
+        yield uri
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _address(said: IO[str]) -> str | None:
+    """From "takt serve: … on ws://HOST:PORT"; what else is said goes to stderr. None at its end."""
+    for line in said:
+        if line.startswith("takt serve: ") and " on ws://" in line:
+            return line.split()[-1]
+        sys.stderr.write(line)
+    return None

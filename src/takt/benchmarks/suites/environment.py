@@ -100,11 +100,16 @@ def make_environment(suite: str) -> Path:
     """Install a suite's simulator; returns the folder. One that is ready stays as it is.
 
     Raises:
-        SuiteError: pip failed.
+        SuiteError: something else is there, or pip failed.
     """
     folder, wanted = environments_folder() / suite, ENVIRONMENTS[suite]
     if (folder / "ready").exists():
         return folder
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
+        raise SuiteError(
+            f"expected an empty or no folder {folder}, got one with something else in it, which "
+            "would be lost; name another parent folder with TAKT_ENVIRONMENTS"
+        )
     venv.create(folder, with_pip=True, clear=True)
     _pip(folder, [*CORE, *wanted.pins])
     if wanted.alone:

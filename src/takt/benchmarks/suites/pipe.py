@@ -36,15 +36,20 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A trial goes on: whoever says so now and then does not hang, however long it takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Crashed:
     """The simulator failed in this trial; the process must not be used again."""
 
     text: str
 
 
-Message = Hired | Ready | Refused | Crashed | Trial | Played
+Message = Hired | Ready | Refused | Working | Crashed | Trial | Played
 _CODEC = Codec(
-    *(Hired, Ready, Refused, Crashed, Trial, Played),
+    *(Hired, Ready, Refused, Working, Crashed, Trial, Played),
     *(Expert, Hold, Random, Replay, Served),
 )
 

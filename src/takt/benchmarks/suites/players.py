@@ -155,9 +155,12 @@ class _Dice:
 class _Tape:
     def __init__(self, folder: Path, trial: Trial, dt: Seconds) -> None:
         found = read_trial(folder, trial)
-        if found.actions is None or not len(found.actions):
-            raise SuiteError(f"{folder}: {trial.key} was never played; it cannot be replayed")
-        self._actions, self._dt = found.actions, dt
+        if found.actions is None:
+            raise SuiteError(
+                f"{folder}: {trial.key} could not be played ({found.error}) and cannot be "
+                "replayed; replay a run in which it was played"
+            )
+        self._actions, self._dt, self._name = found.actions, dt, f"{folder}: {trial.key}"
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -165,6 +168,11 @@ class _Tape:
 
     def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
         """Its last action again, once the tape has run out."""
+        if not len(self._actions):
+            raise SuiteError(
+                f"{self._name} was played without a step, solved from the start, and now is not; "
+                "replay it with the same versions"
+            )
         action = self._actions[min(self._next, len(self._actions) - 1)]
         self._next += 1
         return _plan(observation, self._dt, action)

@@ -20,13 +20,19 @@ def make_suite(name: str, options: Mapping[str, Any]) -> Suite:
     """The suite with its options, as `options_of` gave them.
 
     Raises:
-        SuiteError: there is none of that name.
+        SuiteError: there is none of that name, or it has other options.
     """
     if name not in SUITES:
         raise SuiteError(f"expected a suite of {', '.join(SUITES)}, got {name!r}")
     module, _, noun = SUITES[name].partition(":")
     kind = getattr(import_module(module), noun)
-    return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+    try:
+        return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+    except TypeError as error:
+        raise SuiteError(
+            f"expected the options that {name} has in this version of takt, got "
+            f"{', '.join(options)} ({error}); play it again with this one"
+        ) from error
 
 
 def options_of(suite: Suite) -> dict[str, Any]:

@@ -3,11 +3,22 @@
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
+from typing import IO
 
-from takt.benchmarks.suites.pipe import Crashed, Hired, Message, Ready, Refused, receive, send
+from takt.benchmarks.suites.pipe import (
+    Crashed,
+    Hired,
+    Message,
+    Ready,
+    Refused,
+    Working,
+    receive,
+    send,
+)
 from takt.benchmarks.suites.players import Player
 from takt.benchmarks.suites.registry import options_of
 from takt.benchmarks.suites.store import RunStore
@@ -16,7 +27,8 @@ from takt.runtime.closing import Closing
 from takt.runtime.wire import WireError
 
 ATTEMPTS = 2
-TRIAL_TIMEOUT_S = 1800.0  # a simulator that hangs is a simulator that crashed
+SILENCE_S = 1800.0  # a simulator that takes no step for so long hangs, which is a crash
+END_S = 5.0  # from the end of its messages to that of the process
 
 Told = Callable[[Played], None]
 
@@ -25,20 +37,28 @@ class Simulator(Closing):
     """One process of the suite's environment."""
 
     def __init__(self, run: "Run") -> None:
-        """Start it; returns once the suite's package is imported.
+        """Start it; `begin` waits for it."""
+        self._hired, self._hung = run.hired, False
+        self._process = subprocess.Popen(
+            run.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+
+    def begin(self) -> Mapping[str, str]:
+        """Installed versions of what determines the result, once the suite's package is imported.
 
         Raises:
             SuiteError: the suite or its assets are not there.
         """
-        self._process = subprocess.Popen(
-            run.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        ready = self._ask(run.hired)
-        if not isinstance(ready, Ready):
-            self.close()
-            text = ready.text if isinstance(ready, Refused | Crashed) else "it did not start"
-            raise SuiteError(text)
-        self.versions = ready.versions
+        found = self._ask(self._hired)
+        if isinstance(found, Refused):
+            raise SuiteError(found.text)
+        if isinstance(found, Crashed):
+            raise SuiteError(
+                f"expected the simulator of {self._hired.suite} to start, got: {found.text}; what "
+                "it printed above says why: mend that and run the same command again"
+            )
+        assert isinstance(found, Ready)
+        return found.versions
 
     def play(self, trial: Trial) -> Played | Crashed:
         """One trial.
@@ -60,15 +80,31 @@ class Simulator(Closing):
     def _ask(self, message: Message) -> Message:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        alarm = threading.Timer(TRIAL_TIMEOUT_S, self._process.kill)
-        alarm.start()
         try:
             send(self._process.stdin, message)
-            return receive(self._process.stdout)
+            while isinstance(found := self._hear(self._process.stdout), Working):
+                pass
         except (EOFError, BrokenPipeError, WireError):
-            return Crashed(f"the simulator's process died (status {self._process.wait()})")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_S)
+            self.close()
+            if self._hung:
+                return Crashed(f"the simulator took no step for {SILENCE_S:g} s")
+            return Crashed(f"the simulator's process died (status {self._process.returncode})")
+        return found
+
+    def _hear(self, out: IO[bytes]) -> Message:
+        alarm = threading.Timer(SILENCE_S, self._give_up)
+        alarm.daemon = True  # or it would keep an interrupted runner from ending
+        alarm.start()
+        try:
+            return receive(out)
         finally:
             alarm.cancel()
+
+    def _give_up(self) -> None:
+        self._hung = True
+        self._process.kill()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +129,7 @@ def probe(run: Run) -> Mapping[str, str]:
         SuiteError: see `Simulator`.
     """
     with Simulator(run) as simulator:
-        return simulator.versions
+        return simulator.begin()
 
 
 def play(run: Run, store: RunStore, told: Told) -> list[Played]:
@@ -174,13 +210,13 @@ class _Crew:
             self._told(played)
 
     def _start(self) -> Simulator:
-        simulator = Simulator(self._run)
+        """A simulator that is ready; `_stop` knows of it from its first moment."""
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            simulator = Simulator(self._run)
             self._simulators.add(simulator)
-            stopped = self._failure
-        if stopped is not None:
-            self._end(simulator)
-            raise stopped
+        simulator.begin()
         return simulator
 
     def _end(self, simulator: Simulator) -> None:

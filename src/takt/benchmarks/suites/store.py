@@ -21,7 +21,7 @@ class RunConfig:
 
     Attributes:
         suite: Name.
-        options: The suite's own, by name; what they select may grow from run to run.
+        options: The suite's own, by name; where its `assets` lie does not tell runs apart.
         label: See `Suite.label`.
         player: What was asked for, and what it runs on, in words.
         player_digest: Of a checkpoint's files; "" where there is none.
@@ -67,7 +67,9 @@ class RunConfig:
 
     def differences(self, other: Self) -> list[str]:
         """Where `other` describes another run."""
-        ours, theirs = json.loads(self.to_json()), json.loads(other.to_json())
+        ours, theirs = (json.loads(config.to_json()) for config in (self, other))
+        for config in (ours, theirs):
+            config["options"].pop("assets", None)  # what they are is in the label
         return [
             f"{key}: found {ours[key]!r}, asked {theirs[key]!r}"
             for key in ours
@@ -89,6 +91,11 @@ class RunStore(Closing):
         self._lock = FolderLock(folder)
         try:
             if any((folder / "trials").glob("*.msgpack")):
+                if not (folder / "config.json").exists():
+                    raise SuiteError(
+                        f"{folder} holds trials, but not the config.json that says of which run; "
+                        "choose a new --out"
+                    )
                 differing = RunConfig.read(folder).differences(config)
                 if differing:
                     raise SuiteError(
@@ -121,13 +128,17 @@ def read_trial(folder: Path, trial: Trial) -> Played:
     """
     path = _path(folder, trial)
     try:
-        played = _CODEC.decode(path.read_bytes())
+        played = _read(path)
     except FileNotFoundError as error:
-        raise SuiteError(f"expected a played trial at {path}, found none; run it first") from error
-    except WireError as error:
-        raise _broken(path, "a damaged file") from error
-    if not isinstance(played, Played) or played.trial != trial:
-        raise _broken(path, "another one")
+        raise SuiteError(
+            f"expected a played trial at {path}, found none; run it first, or name the folder of a "
+            "run of the same suite and options"
+        ) from error
+    if played.trial != trial:
+        raise SuiteError(
+            f"{path}: expected {trial}, got {played.trial}; it was played with other options: name "
+            "the folder of a run with the same ones"
+        )
     return played
 
 
@@ -137,20 +148,21 @@ def read_run(folder: Path) -> tuple[RunConfig, list[Played]]:
     Raises:
         SuiteError: there is none, or a file is damaged.
     """
-    config, played = RunConfig.read(folder), []
-    for path in sorted((folder / "trials").glob("*.msgpack")):
-        try:
-            played.append(_CODEC.decode(path.read_bytes()))
-        except WireError as error:
-            raise _broken(path, "a damaged file") from error
-    return config, played
+    config = RunConfig.read(folder)
+    return config, [_read(path) for path in sorted((folder / "trials").glob("*.msgpack"))]
 
 
-def _broken(path: Path, got: str) -> SuiteError:
-    return SuiteError(
-        f"{path}: expected a played trial, got {got}; delete the file and run the same command "
-        "again: only this trial is repeated"
-    )
+def _read(path: Path) -> Played:
+    try:
+        played = _CODEC.decode(path.read_bytes())
+        if not isinstance(played, Played):
+            raise WireError(f"expected a played trial, got a {type(played).__name__}")
+    except WireError as error:
+        raise SuiteError(
+            f"{path}: expected a played trial, got a damaged file; delete it and run the same "
+            "command again: only this trial is repeated"
+        ) from error
+    return played
 
 
 def _path(folder: Path, trial: Trial) -> Path:

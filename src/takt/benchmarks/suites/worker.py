@@ -9,11 +9,21 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import IO
 
 import numpy as np
 
-from takt.benchmarks.suites.pipe import Crashed, Hired, Message, Ready, Refused, receive, send
+from takt.benchmarks.suites.pipe import (
+    Crashed,
+    Hired,
+    Message,
+    Ready,
+    Refused,
+    Working,
+    receive,
+    send,
+)
 from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, take_seat
 from takt.benchmarks.suites.registry import make_suite
 from takt.benchmarks.suites.suite import Played, Scene, Suite, Trial
@@ -25,14 +35,15 @@ from takt.types import TaktError
 
 BLIND = (Expert, Hold, Random, Replay)
 """Players that never look."""
+PULSE_S = 5.0  # between signs of life
 
 
 class Stage:
     """The scene of one task, kept for its next trial: building it is what takes long."""
 
-    def __init__(self, suite: Suite, player: Player) -> None:
-        """Nothing is built."""
-        self._suite, self._player = suite, player
+    def __init__(self, suite: Suite, player: Player, step: Callable[[], None]) -> None:
+        """Nothing is built; `step` is called before every control step."""
+        self._suite, self._player, self._step = suite, player, step
         self._scene: Scene | None = None
         self._task = ""
 
@@ -54,7 +65,7 @@ class Stage:
                 latency=Injected(seat.delay),
                 governor=Governor(spec.action_space, step_limits(spec)),
             )
-            trace = executor.run(lambda: scene.finished)
+            trace = executor.run(lambda: self._finished(scene))
         finally:
             seat.worker.close()
         return Played(
@@ -66,12 +77,30 @@ class Stage:
             actions=trace.actions.astype(np.float32),
         )
 
+    def _finished(self, scene: Scene) -> bool:
+        self._step()
+        return scene.finished
+
     def _scene_of(self, task: str) -> Scene:
         if self._scene is None or task != self._task:
             if self._scene is not None:
                 self._scene.close()
             self._scene, self._task = self._suite.open(task), task
         return self._scene
+
+
+class Pulse:
+    """Tells the runner now and then that a trial goes on."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        """Silent at first."""
+        self._out, self._told = out, time.monotonic()
+
+    def beat(self) -> None:
+        """Tell it, if it has not been told for a while."""
+        if time.monotonic() - self._told >= PULSE_S:
+            send(self._out, Working())
+            self._told = time.monotonic()
 
 
 def serve(messages: "queue.Queue[Message]", out: IO[bytes]) -> None:
@@ -81,7 +110,7 @@ def serve(messages: "queue.Queue[Message]", out: IO[bytes]) -> None:
     try:
         suite = make_suite(hired.suite, hired.options)
         send(out, Ready(versions=dict(suite.versions())))
-        stage = Stage(suite, hired.player)
+        stage = Stage(suite, hired.player, Pulse(out).beat)
         while True:
             trial = messages.get()
             assert isinstance(trial, Trial)
@@ -93,21 +122,22 @@ def serve(messages: "queue.Queue[Message]", out: IO[bytes]) -> None:
         send(out, Crashed(f"{type(error).__name__}: {error}"))
 
 
-def _listen(messages: "queue.Queue[Message]") -> None:
+def _listen(runner: IO[bytes], messages: "queue.Queue[Message]") -> None:
     """Hand on what the runner says; end with it."""
     try:
         while True:
-            messages.put(receive(sys.stdin.buffer))
-    except EOFError:
+            messages.put(receive(runner))
+    finally:
         os._exit(1)
 
 
 def main() -> None:
-    """Keep the pipe for ourselves: a simulator's print must not stand between messages."""
-    out = os.fdopen(os.dup(1), "wb")
+    """Keep both pipes for ourselves: a simulator may print, and ask questions nobody answers."""
+    runner, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     messages: queue.Queue[Message] = queue.Queue()
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    threading.Thread(target=_listen, args=(runner, messages), daemon=True).start()
     serve(messages, out)
     sys.stderr.flush()
     os._exit(0)  # some renderers fail in their own clean-up
