@@ -57,7 +57,7 @@ def test_a_served_policy_plays_with_its_latency(
         asked = Options(player=uri, latency_ms=200.0, workers=1, out=tmp_path, json=True, grey=True)
         found = evaluate(capsys, Line(tasks=("near",)), asked)
     assert (found["success"]["k"], found["success"]["n"]) == (0, 3)
-    assert found["player"].endswith("(sync, 200 ms, grey images)")
+    assert found["player"] == "hold of a server (sync, 200 ms, grey images)", "whatever its port"
     assert found["steps"] == 30
 
 

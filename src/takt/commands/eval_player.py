@@ -13,6 +13,7 @@ from takt.benchmarks.shift_config import Mode
 from takt.benchmarks.store import folder_digest
 from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, Served
 from takt.benchmarks.suites.suite import SuiteError
+from takt.runtime.client import RemotePolicy
 from takt.types import TaktError
 
 ACCEPTED = "expert, hold, random, replay:FOLDER, a checkpoint's folder or ws://HOST:PORT"
@@ -51,9 +52,10 @@ class Manner:
         """For the reader."""
         return f"{self.mode}, {self.latency_ms:g} ms{', grey images' if self.grey else ''}"
 
-    def served(self, uri: str) -> Served:
+    def served(self, uri: str, body: str) -> Served:
         """By the server at `uri`."""
-        return Served(uri=uri, mode=self.mode, latency_ms=self.latency_ms, grey=self.grey)
+        how = {"mode": self.mode, "latency_ms": self.latency_ms, "grey": self.grey}
+        return Served(uri=uri, body=body, **how)
 
 
 @contextmanager
@@ -81,16 +83,25 @@ def player_named(text: str, manner: Manner, *, body: str, robots: int) -> Iterat
     elif tape:
         yield Seated(player=Replay(str(Path(text.removeprefix("replay:")).resolve())), title=text)
     elif text.startswith(("ws://", "wss://")):
-        yield Seated(player=manner.served(text), title=f"{text} ({manner.title})")
+        title = f"{_policy_at(text)} of a server ({manner.title})"
+        yield Seated(player=manner.served(text, body), title=title)
     elif (folder := Path(text)).is_dir():
         with _server(folder, body, robots) as uri:
             yield Seated(
-                player=manner.served(uri),
-                title=f"{text} ({manner.title})",
+                player=manner.served(uri, body),
+                title=f"{folder} ({manner.title})",
                 digest=folder_digest(folder),
             )
     else:
         raise TaktError(f"--player: expected {ACCEPTED}, got {text!r}")
+
+
+def _policy_at(uri: str) -> str:
+    """What is served there, which names the run: the port may be another one when it goes on."""
+    with RemotePolicy(uri) as policy:
+        policy.reset(0)  # waits for the connection
+        assert policy.facts is not None
+        return policy.facts.policy
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Options:
 def run_suite(suite: "Suite", options: Options) -> int:
     """Play what was not played yet, write the reports, print the result."""
     from takt.benchmarks.suites.environment import command_in
-    from takt.benchmarks.suites.registry import SUITES
+    from takt.benchmarks.suites.registry import body_of
     from takt.benchmarks.suites.runner import Run, play, probe
     from takt.benchmarks.suites.store import RunStore
     from takt.commands.eval_player import Manner, player_named
@@ -55,9 +55,8 @@ def run_suite(suite: "Suite", options: Options) -> int:
     count = len(suite.trials())
     command = command_in(suite.name, "takt.benchmarks.suites.worker")
     manner = Manner(mode=options.mode, latency_ms=options.latency_ms, grey=options.grey)
-    body = f"{SUITES[suite.name].partition(':')[0]}:SPEC"
     out = options.out or Path("out/eval") / suite.name
-    with player_named(options.player, manner, body=body, robots=workers) as seated:
+    with player_named(options.player, manner, body=body_of(suite), robots=workers) as seated:
         run = Run(suite=suite, player=seated.player, command=command, workers=workers)
         config = _config(run, seated, probe(run))
         for note in (config.label, *suite.notes):

@@ -15,7 +15,8 @@ from takt.runtime.client import RemotePolicy
 from takt.runtime.executor import hold_target
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.runtime.latency import delay_ticks
-from takt.types import ActionChunk, ActionSpace, Observation, Policy, Seconds
+from takt.runtime.server.replies import ServerFacts
+from takt.types import ActionChunk, ActionSpace, EmbodimentSpec, Observation, Policy, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,14 @@ class Served:
 
     Attributes:
         uri: "ws://host:port".
+        body: What it must be served with, for a message.
         mode: How its plans follow each other.
         latency_ms: Injected, on the virtual clock.
         grey: Every image it gets is mid grey: what it achieves without seeing.
     """
 
     uri: str
+    body: str
     mode: Mode = "sync"
     latency_ms: float = 0.0
     grey: bool = False
@@ -95,18 +98,8 @@ def _served(player: Served, scene: Scene) -> Seat:
     worker = RemotePolicy(player.uri)
     try:
         worker.reset(0)  # waits for the connection
-        facts, spec = worker.facts, scene.spec
-        if facts is None or facts.actions != spec.action_space.names:
-            told = ", ".join(facts.actions) if facts else "nothing"
-            raise SuiteError(
-                f"expected a policy with the actions {', '.join(spec.action_space.names)}, "
-                f"{player.uri} serves one with {told}; serve it with --body {spec.name}"
-            )
-        if missing := {camera.name for camera in spec.cameras} ^ set(facts.cameras):
-            raise SuiteError(
-                f"{player.uri}: its policy and {spec.name} differ in the cameras "
-                f"{', '.join(sorted(missing))}; serve it with --body {spec.name}"
-            )
+        spec = scene.spec
+        facts = _require_fit(worker.facts, spec, player)
         chunking = CheckpointChunking(
             horizon=facts.horizon,
             execute=facts.execute,
@@ -119,6 +112,24 @@ def _served(player: Served, scene: Scene) -> Seat:
         worker.close()
         raise
     return Seat(worker=GreyWorker(worker) if player.grey else worker, chunking=chained, delay=delay)
+
+
+def _require_fit(facts: ServerFacts | None, spec: EmbodimentSpec, player: Served) -> ServerFacts:
+    """What the server said, if its policy is for this body and says how to chain its plans."""
+    cameras = [camera.name for camera in spec.cameras]
+    ours = (spec.rate_hz, spec.action_space.names, spec.state_names, sorted(cameras))
+    theirs = facts and (facts.rate_hz, facts.actions, facts.state, sorted(facts.cameras))
+    if facts is None or theirs != ours:
+        raise SuiteError(
+            f"expected a policy for {spec.name}: rate, actions, state, cameras {ours}, got "
+            f"{theirs} at {player.uri}; serve it with --body {player.body}"
+        )
+    if not facts.horizon:
+        raise SuiteError(
+            f"expected a policy that says how long its plans are, got {facts.policy} at "
+            f"{player.uri}; serve a checkpoint's folder"
+        )
+    return facts
 
 
 def _plan(observation: Observation, dt: Seconds, action: np.ndarray) -> ActionChunk:

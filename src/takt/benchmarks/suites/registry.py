@@ -35,6 +35,14 @@ def make_suite(name: str, options: Mapping[str, Any]) -> Suite:
         ) from error
 
 
+def body_of(suite: Suite) -> str:
+    """Where its body's spec stands, as `takt serve --body` wants it: in its module, as `SPEC`.
+
+    A suite with several robots names that of the one it plays with in `body`.
+    """
+    return f"{SUITES[suite.name].partition(':')[0]}:{getattr(suite, 'body', 'SPEC')}"
+
+
 def options_of(suite: Suite) -> dict[str, Any]:
     """What was asked of it: plain values by name."""
     return asdict(suite)  # pyright: ignore[reportArgumentType] - every suite is a dataclass

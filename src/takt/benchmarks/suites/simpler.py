@@ -80,6 +80,11 @@ class Simpler:
             raise SuiteError(f"simpler repeats: expected 1 or more, got {self.repeats}; raise it")
 
     @property
+    def body(self) -> str:
+        """What this module calls the spec of the protocol's robot."""
+        return "SPEC" if self.protocol == "widowx" else "GOOGLE_SPEC"
+
+    @property
     def label(self) -> str:
         """`simpler-vm` has the published stages and ray tracing; what differs from it follows."""
         chosen = [one for task in self._chosen() for one in configurations(self.protocol, task)]
