@@ -36,13 +36,14 @@ SPEC = EmbodimentSpec(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Reach 3 in ten steps; `dies` names a trial that ends its process, once if `mark` is given.
+    """Reach 3 in ten steps, as often as `chain` says; `dies` names a trial that ends its process, once if `mark` is given.
 
     `asks` waits for somebody to type. `hangs` puts its process id at `mark` and never starts.
     """
 
     name: ClassVar[str] = "line"
     tasks: tuple[str, ...] = ("far", "near")
+    chain: int = 1
     dies: str = ""
     mark: str = ""
     asks: bool = False
@@ -50,7 +51,7 @@ class Line:
 
     @property
     def longest_chain(self) -> int:
-        return 1
+        return self.chain
 
     @property
     def label(self) -> str:
@@ -121,11 +122,11 @@ class Track:
 
     @property
     def stages(self) -> int:
-        return int(self._x >= 3)
+        return min(int(self._x / 3), self._line.chain)
 
     @property
     def finished(self) -> bool:
-        return self.stages == 1 or self._steps == 10
+        return self.stages == self._line.chain or self._steps == 10 * self._line.chain
 
     def expert(self) -> Policy:
         return Rightwards()

@@ -31,7 +31,8 @@ class Setup:
 def main(argv: list[str]) -> int:
     """Make it, unless it is there; names what is missing besides."""
     command = tyro.cli(Setup, args=argv, prog="takt bench setup")
-    from takt.benchmarks.suites.environment import add_source, make_environment
+    from takt.benchmarks.suites import calvin, simpler
+    from takt.benchmarks.suites.environment import add_to_path, make_environment
 
     missing = _check(command)
     for each in missing:
@@ -43,7 +44,11 @@ def main(argv: list[str]) -> int:
         raise TaktError(f"--source: {command.suite} comes from PyPI; leave it out")
     folder = make_environment(command.suite)
     if command.source is not None:
-        add_source(folder, command.source)
+        of = calvin if command.suite == "calvin" else simpler
+        add_to_path(folder, of.source_paths(command.source))
+    if command.suite == "simpler" and command.source is not None:
+        for each in simpler.limitations(command.source):
+            print(f"takt bench setup simpler: not as published: {each}", file=sys.stderr)
     return _tell(command, folder, missing)
 
 

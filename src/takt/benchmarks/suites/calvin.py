@@ -79,8 +79,6 @@ class Calvin:
             "between; initial states by FNV-1 from basis 0, as pyhash",
             f"{looks}; images 200 and 84 pixels as rendered; a checkpoint's crop of .95, its "
             "replanning after 10 steps and its full stop are the policy's",
-            "a plan that was begun is played to where its successor is due when the instruction "
-            "changes; upstream makes a new one at once",
             "actions are clipped to [-1, 1], the range of recorded ones; the gripper's sign counts",
         )
 

@@ -119,10 +119,10 @@ def make_environment(suite: str) -> Path:
     return folder
 
 
-def add_source(folder: Path, source: Path) -> None:
-    """Let the environment import the packages of a checkout."""
+def add_to_path(folder: Path, places: Sequence[Path]) -> None:
+    """Let the environment import the packages that lie in `places`."""
     site = next((folder / "lib").glob("python*/site-packages"))
-    (site / "checkout.pth").write_text(f"{source.resolve()}\n")
+    (site / "checkout.pth").write_text("".join(f"{place.resolve()}\n" for place in places))
 
 
 def put_takt_on_path(folder: Path) -> None:

@@ -24,13 +24,22 @@ from takt.benchmarks.suites.pipe import (
     receive,
     send,
 )
-from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, take_seat
+from takt.benchmarks.suites.players import (
+    Expert,
+    Hold,
+    Player,
+    Random,
+    Replay,
+    Seat,
+    take_seat,
+)
 from takt.benchmarks.suites.registry import make_suite
 from takt.benchmarks.suites.suite import Played, Scene, Suite, Trial
 from takt.runtime.clock import VirtualClock
 from takt.runtime.executor import Executor
 from takt.runtime.latency import Injected
-from takt.runtime.safety import Governor, step_limits
+from takt.runtime.safety import Governor
+from takt.runtime.trace import Trace
 from takt.types import TaktError
 
 BLIND = (Expert, Hold, Random, Replay)
@@ -54,32 +63,44 @@ class Stage:
         scene.blind = isinstance(self._player, BLIND)
         scene.reset(trial)
         seat = take_seat(self._player, scene, trial)
+        traces: list[Trace] = []
         try:
             seat.worker.reset(trial.seed)
-            spec = scene.spec
-            executor = Executor(
-                scene,
-                seat.worker,
-                seat.chunking,
-                clock=VirtualClock(spec.dt),
-                latency=Injected(seat.delay),
-                governor=Governor(spec.action_space, step_limits(spec)),
-            )
-            trace = executor.run(lambda: self._finished(scene))
+            while not traces or not scene.finished:
+                if traces and not scene.blind:
+                    seat.worker.reset(trial.seed)
+                traces.append(self._next_stage(scene, seat))
         finally:
             seat.worker.close()
         return Played(
             trial=trial,
             stages=scene.stages,
-            steps=len(trace.actions),
-            stalls=int((trace.held & (trace.chunk >= 0)).sum()),
+            steps=sum(len(trace.actions) for trace in traces),
+            stalls=sum(int((trace.held & (trace.chunk >= 0)).sum()) for trace in traces),
             cpu_s=time.process_time() - began,
-            actions=trace.actions.astype(np.float32),
+            actions=np.concatenate([trace.actions for trace in traces]).astype(np.float32),
         )
 
-    def _finished(self, scene: Scene) -> bool:
-        self._step()
-        return scene.finished
+    def _next_stage(self, scene: Scene, seat: Seat) -> Trace:
+        """Until one more task of a chain is done: nothing planned for it outlives it, as published.
+
+        No speed limit: the published protocols have none.
+        """
+        spec, done = scene.spec, scene.stages
+        executor = Executor(
+            scene,
+            seat.worker,
+            seat.chunking,
+            clock=VirtualClock(spec.dt),
+            latency=Injected(seat.delay),
+            governor=Governor(spec.action_space, np.full_like(spec.action_space.high, np.inf)),
+        )
+
+        def finished() -> bool:
+            self._step()
+            return scene.finished or scene.stages > done
+
+        return executor.run(finished)
 
     def _scene_of(self, task: str) -> Scene:
         if self._scene is None or task != self._task:
