@@ -36,9 +36,10 @@ SPEC = EmbodimentSpec(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Reach 3 in ten steps, as often as `chain` says; `dies` names a trial that ends its process, once if `mark` is given.
+    """Reach 3 in ten steps, as often as `chain` says.
 
-    `asks` waits for somebody to type. `hangs` puts its process id at `mark` and never starts.
+    `dies` names a trial that ends its process, once if `mark` is given. `asks` waits for
+    somebody to type. `hangs` puts its process id at `mark` and never starts.
     """
 
     name: ClassVar[str] = "line"

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import sys
 import threading
 import time
@@ -137,9 +138,13 @@ def test_ctrl_c_ends_a_simulator_that_still_starts(tmp_path: Path) -> None:
             time.sleep(0.02)
         _thread.interrupt_main()
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    with RunStore(tmp_path, config()) as store, pytest.raises(KeyboardInterrupt):
-        play(run(line, Expert(), workers=1), store, lambda each: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup leaves it ignored
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with RunStore(tmp_path, config()) as store, pytest.raises(KeyboardInterrupt):
+            play(run(line, Expert(), workers=1), store, lambda each: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
 
