@@ -88,3 +88,16 @@ def test_without_zstd_it_says_what_to_install(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SuiteError, match="apt install zstd"):
         find_assets(TREE, str(tmp_path))
+
+
+def test_an_archive_that_would_write_beside_its_folder_is_refused(
+    tmp_path: Path, cache: Path
+) -> None:
+    if shutil.which("zstd") is None:
+        pytest.skip("no zstd")
+    with tarfile.open(tmp_path / "toys.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("../beside"))
+    subprocess.run(["zstd", "-q", "--rm", tmp_path / "toys.tar"], check=True)
+    with pytest.raises(SuiteError, match="no file below its folder"):
+        find_assets(TREE, str(tmp_path))
+    assert not (cache.parent / "beside").exists()
