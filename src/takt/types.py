@@ -79,6 +79,10 @@ class ActionSpace:
                 f"{len(self.low)} lower and {len(self.high)} upper bounds must agree"
             )
 
+    def held(self, last: np.ndarray) -> np.ndarray:
+        """(action,) that stands still after `last` (action,)."""
+        return np.where(self.delta, np.float32(0), last) if self.delta else last
+
 
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, slots=True, kw_only=True)

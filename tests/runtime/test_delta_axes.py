@@ -71,3 +71,9 @@ def test_a_body_that_waits_stands_still_and_keeps_its_grip() -> None:
     executor.run(lambda: len(arm.told) == 9)
     before, plan, waits = [0.0, -1.0], [0.5, 1.0], [0.0, 1.0]
     assert arm.told == [before, before, plan, plan, plan, waits, waits, plan, plan]
+
+
+def test_what_is_foreseen_behind_a_plan_is_what_is_held() -> None:
+    governor = Governor(SPEC.action_space, step_limits(SPEC))
+    plan, last = np.array([[0.5, 1.0]], np.float32), np.array([0.5, -1.0], np.float32)
+    assert governor.foresee(plan, last, 3).tolist() == [[0.5, 1.0], [0.0, 1.0], [0.0, 1.0]]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from takt.benchmarks.player import Expert, Hold
 from takt.benchmarks.shift_config import Mode
 from takt.benchmarks.store import folder_digest
-from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, Served
+from takt.benchmarks.suites.players import Player, Random, Replay, Served
 from takt.benchmarks.suites.suite import SuiteError
 from takt.runtime.client import RemotePolicy
 from takt.types import TaktError

@@ -58,7 +58,6 @@ class Executor:
         self._corrector, self._operator, self._listeners = corrector, operator, tuple(listeners)
         self._prefix = chunking.prefix if isinstance(chunking, Prefixed) else 0
         self._sees_all = corrector is not None or any(li.wants_observations for li in listeners)
-        self._delta = body.spec.action_space.delta
         self._tick = 0
         self._in_flight = InFlight(policy, latency)
         self._plan = Plan(chunking, np.float32(BLEND_SHARE) * governor.max_step)
@@ -176,7 +175,7 @@ class Executor:
         if due is None:
             # the human's share comes on top of it again: it must not add up while nothing is due
             last = self._last if self._assisted is None else self._last - self._assisted
-            return np.where(self._delta, np.float32(0), last) if self._delta else last
+            return self._body.spec.action_space.held(last)
         if self._corrector is None:
             return due.action
         assert self._seen is not None

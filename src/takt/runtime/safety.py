@@ -138,7 +138,7 @@ class Governor:
         """
         allowed, before = [], self._before
         for step in range(steps):
-            action = actions[step] if step < len(actions) else previous
+            action = actions[step] if step < len(actions) else self._space.held(previous)
             *_, (_, reached, _) = self._stages(action, previous, before)
             before = Motion(reached - previous, self._bounded(action, previous))
             previous = reached

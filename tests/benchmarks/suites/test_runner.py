@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from fake_suite import Line, Track, command
 
+from takt.benchmarks.player import Expert, Hold
 from takt.benchmarks.suites import runner
 from takt.benchmarks.suites.pipe import Crashed, Message, Ready, Working, send
-from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, take_seat
+from takt.benchmarks.suites.players import Player, Random, Replay, take_seat
 from takt.benchmarks.suites.runner import Run, Simulator, play, probe
 from takt.benchmarks.suites.store import RunConfig, RunStore, read_run, read_trial
 from takt.benchmarks.suites.suite import Played, SuiteError, Trial

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from takt.benchmarks.suites.players import Expert, Hold, Player, Random, Replay, Served
+from takt.benchmarks.player import Expert, Hold
+from takt.benchmarks.suites.players import Player, Random, Replay, Served
 from takt.benchmarks.suites.suite import Played, Trial
 from takt.runtime.wire import Codec
 

@@ -6,27 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from takt.benchmarks.checkpoint import CheckpointChunking
-from takt.benchmarks.player import GreyWorker, chain
+from takt.benchmarks.player import Expert, GreyWorker, Hold, HoldPolicy, chain
 from takt.benchmarks.shift_config import Mode
 from takt.benchmarks.suites.store import read_trial
 from takt.benchmarks.suites.suite import Scene, SuiteError, Trial
 from takt.runtime.chunking import Chunking, Synchronous
 from takt.runtime.client import RemotePolicy
-from takt.runtime.executor import hold_target
 from takt.runtime.inference import InlinePolicy, PolicyWorker
 from takt.runtime.latency import delay_ticks
 from takt.runtime.server.replies import ServerFacts
 from takt.types import ActionChunk, ActionSpace, EmbodimentSpec, Observation, Policy, Seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Expert:
-    """The scene's own scripted player, which reads the simulator's state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Stands still: succeeds only where a task begins solved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +73,7 @@ def take_seat(player: Player, scene: Scene, trial: Trial) -> Seat:
         case Expert():
             policy: Policy = scene.expert()
         case Hold():
-            policy = _Still(scene)
+            policy = HoldPolicy(scene.spec)
         case Random():
             policy = _Dice(space, dt)
         case Replay(folder):
@@ -134,20 +123,6 @@ def _require_fit(facts: ServerFacts | None, spec: EmbodimentSpec, player: Served
 
 def _plan(observation: Observation, dt: Seconds, action: np.ndarray) -> ActionChunk:
     return ActionChunk(stamp=observation.stamp, dt=dt, actions=action[None].astype(np.float32))
-
-
-class _Still:
-    def __init__(self, scene: Scene) -> None:
-        self._spec = scene.spec
-        self._pose: np.ndarray | None = None
-
-    def reset(self, seed: int) -> None:
-        self._pose = None
-
-    def infer(self, observation: Observation, committed: ActionChunk | None) -> ActionChunk:
-        if self._pose is None:
-            self._pose = hold_target(observation, self._spec)
-        return _plan(observation, self._spec.dt, self._pose)
 
 
 class _Dice:

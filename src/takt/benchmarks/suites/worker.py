@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 
+from takt.benchmarks.player import Expert, Hold
 from takt.benchmarks.suites.pipe import (
     Crashed,
     Hired,
@@ -24,15 +25,7 @@ from takt.benchmarks.suites.pipe import (
     receive,
     send,
 )
-from takt.benchmarks.suites.players import (
-    Expert,
-    Hold,
-    Player,
-    Random,
-    Replay,
-    Seat,
-    take_seat,
-)
+from takt.benchmarks.suites.players import Player, Random, Replay, Seat, take_seat
 from takt.benchmarks.suites.registry import make_suite
 from takt.benchmarks.suites.suite import Played, Scene, Suite, Trial
 from takt.runtime.clock import VirtualClock
